@@ -1,0 +1,106 @@
+"""What one column is, as a server describes it; no Arrow and no connection in here.
+
+`postgres.catalog` fills these in, `codec.types` looks them up in the type table, the engine maps and checks
+them. Type oids below `FIRST_USER_OID` mean the same on every server; the others are one database's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# FirstNormalObjectId of PostgreSQL's src/include/access/transam.h: initdb assigns only smaller ones.
+FIRST_USER_OID = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class ServerType:
+    """One row of a server's pg_type, with the types whose oids or values stand within its wire form.
+
+    `kind` is pg_type.typtype (b base, c composite, d domain, e enum, m multirange, p pseudo, r range).
+    `parts` are: an array's element, a domain's base, a range's subtype, a multirange's range, a composite's
+    attributes in order. `names` are an enum's labels in order, or a composite's attribute names.
+    `typmod` is a domain's own (it applies to the base type), else -1.
+    `binary` tells whether the type has binary send and receive functions.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str = "b"
+    parts: tuple[ServerType, ...] = ()
+    names: tuple[str, ...] = ()
+    typmod: int = -1
+    is_array: bool = False
+    binary: bool = True
+
+    @property
+    def is_builtin(self) -> bool:
+        """Whether the oid means the same type on every server."""
+        return self.oid < FIRST_USER_OID
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether no user-defined oid can stand inside a value of this type.
+
+        Arrays and composites carry the oids of their parts on the wire; domains, ranges and multiranges carry
+        none of their own, so only their parts are asked.
+        """
+        if self.is_array or self.kind == "c":
+            return all(part.is_builtin and part.is_portable for part in self.parts)
+        return all(part.is_portable for part in self.parts)
+
+    @property
+    def base(self) -> ServerType:
+        """The type below all domains; its values are on the wire as they are."""
+        return self.parts[0].base if self.kind == "d" else self
+
+    def same_wire(self, other: ServerType) -> bool:
+        """Whether values of this type are, byte for byte, values of `other` on another server.
+
+        Built-in types are the same when their oid is; all others when kind, name and parts agree and, where
+        oids of user-defined types stand on the wire, those oids too. The schema of an extension's type may
+        differ between two databases, so it is not compared.
+        """
+        mine, theirs = self.base, other.base
+        if mine.is_builtin or theirs.is_builtin:
+            return mine.oid == theirs.oid
+        return (
+            mine.kind == theirs.kind
+            and mine.name == theirs.name
+            and mine.names == theirs.names
+            and len(mine.parts) == len(theirs.parts)
+            and all(a.same_wire(b) for a, b in zip(mine.parts, theirs.parts, strict=True))
+            and (mine.is_portable or all(a.oid == b.oid for a, b in zip(mine.parts, theirs.parts, strict=True)))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table or of a query's result, in the order it has there.
+
+    `declared` is format_type(): the type as SQL writes it, typmod and schema included. Of a query's result
+    only name, type, typmod and declared are known; the rest keeps its default.
+    `identity` is pg_attribute.attidentity ("a" always, "d" by default, "" none).
+    """
+
+    name: str
+    type: ServerType
+    typmod: int
+    declared: str
+    not_null: bool = False
+    generated: bool = False
+    identity: str = ""
+    has_default: bool = False
+
+    @property
+    def wire_type(self) -> ServerType:
+        """The type whose values are on the wire: a domain's base, else the type itself."""
+        return self.type.base
+
+    @property
+    def wire_typmod(self) -> int:
+        """The typmod that holds for the wire values: a domain's own where the type is a domain."""
+        kind, typmod = self.type, self.typmod
+        while kind.kind == "d":
+            typmod, kind = kind.typmod, kind.parts[0]
+        return typmod

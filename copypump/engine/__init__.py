@@ -1,0 +1,1 @@
+"""What happens: the plan, the run that carries it out, the pipeline of one chunk, the report."""

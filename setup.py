@@ -1,0 +1,36 @@
+"""The native build; everything else about the package stands in pyproject.toml."""
+
+import os
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+# COPYPUMP_SANITIZE=1 builds for AddressSanitizer and UBSan; see tests/README in the docstring of tests/fuzz.
+sanitize = (
+    ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g", "-O1"]
+    if os.environ.get("COPYPUMP_SANITIZE")
+    else ["-O3"]
+)
+
+extensions = [
+    Extension(
+        name,
+        [name.replace(".", "/") + ".pyx"],
+        extra_compile_args=[*sanitize, "-Wall", "-Wno-unused-function"],
+        extra_link_args=sanitize[:1] if os.environ.get("COPYPUMP_SANITIZE") else [],
+    )
+    for name in (
+        "copypump.codec._framing",
+        "copypump.codec._decode",
+        "copypump.codec._encode",
+        "copypump.postgres._copy",
+    )
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        language_level=3,
+        compiler_directives={"boundscheck": False, "wraparound": False, "cdivision": True, "freethreading_compatible": False},
+    )
+)
