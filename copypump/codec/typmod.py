@@ -1,0 +1,58 @@
+"""What a typmod says: the number that PostgreSQL keeps beside a type for the parentheses after its name.
+
+Each function takes the typmod of one family of types and gives its meaning, or None for "no limit" (-1). The
+layouts are those of PostgreSQL's numeric.c, varchar.c and timestamp.c. No Arrow in here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# VARHDRSZ of PostgreSQL: added to the typmods of numeric, varchar and bpchar.
+HEADER = 4
+
+# INTERVAL_FULL_RANGE and INTERVAL_FULL_PRECISION of PostgreSQL's utils/timestamp.h.
+FULL_RANGE = 0x7FFF
+FULL_PRECISION = 0xFFFF
+
+
+class Numeric(NamedTuple):
+    """numeric(precision, scale): at most `precision` digits, the last of them worth 10 ** -scale."""
+
+    precision: int
+    scale: int
+
+
+class Interval(NamedTuple):
+    """An interval's typmod: the mask of its fields (None: all) and digits of its seconds (None: six)."""
+
+    fields: int | None
+    precision: int | None
+
+
+def numeric(typmod: int) -> Numeric | None:
+    """Precision (1..1000) and scale (-1000..1000; never negative before PostgreSQL 15)."""
+    if typmod < HEADER:
+        return None
+    packed = typmod - HEADER
+    return Numeric((packed >> 16) & 0xFFFF, ((packed & 0x7FF) ^ 0x400) - 0x400)
+
+
+def characters(typmod: int) -> int | None:
+    """How many characters varchar(n) or bpchar(n) holds."""
+    return None if typmod < HEADER else typmod - HEADER
+
+
+def fraction(typmod: int) -> int | None:
+    """How many digits (0..6) the seconds of a time or timestamp keep."""
+    return None if typmod < 0 else typmod
+
+
+def interval(typmod: int) -> Interval | None:
+    """Give the fields and digits that an interval is held to."""
+    if typmod < 0:
+        return None
+    fields, precision = (typmod >> 16) & FULL_RANGE, typmod & FULL_PRECISION
+    return Interval(
+        None if fields == FULL_RANGE else fields, None if precision == FULL_PRECISION else precision
+    )
