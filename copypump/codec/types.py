@@ -11,6 +11,7 @@ import enum
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import pyarrow as pa
 
@@ -234,8 +235,8 @@ def parse_arrow_type(text: str) -> pa.DataType:
     Raises UsageError for anything else.
     """
     compact = re.sub(r"\s+", "", text).lower().replace("tz=", "")
-    numbered = re.fullmatch(r"(\w+)\((-?\d{1,9}(?:,-?\d{1,9})*)\)", compact)
-    alias: Callable[[str], pa.DataType] = pa.type_for_alias
+    numbered = re.fullmatch(r"(\w+)\((\d{1,9}(?:,-?\d{1,9})*)\)", compact)
+    alias = cast("Callable[[str], pa.DataType]", pa.type_for_alias)
     try:
         if compact in _NAMED:
             return _NAMED[compact]()

@@ -56,3 +56,27 @@ def interval(typmod: int) -> Interval | None:
     return Interval(
         None if fields == FULL_RANGE else fields, None if precision == FULL_PRECISION else precision
     )
+
+
+def widens(type_name: str, source: int, target: int) -> bool:
+    """Whether every value of a type under typmod `source` stands unchanged under typmod `target`.
+
+    "Unchanged" is what a cast of the server's would leave: numeric(4,1) to numeric(8,2) adds a zero.
+    """
+    if target in (-1, source):
+        return True
+    if source < 0:
+        return False
+    match type_name:
+        case "numeric":
+            narrow, wide = numeric(source), numeric(target)
+            return (
+                narrow is not None
+                and wide is not None
+                and narrow.scale <= wide.scale
+                and narrow.precision - narrow.scale <= wide.precision - wide.scale
+            )
+        case "varchar" | "bpchar" | "varbit" | "time" | "timetz" | "timestamp" | "timestamptz":
+            return source <= target
+        case _:
+            return False
