@@ -1,0 +1,255 @@
+"""One exchange with a server: send a query, wait for its results, or give it up.
+
+All waits of this package but the two native COPY loops are `wait()`: they poll the socket together with an
+`Interrupt` and a deadline. psycopg's own waits know neither. Ctrl-C is raised out of `poll()` as usual, and
+leaves the connection active; `quiesce()` brings it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import psycopg
+from psycopg import pq
+from psycopg.errors import error_from_result
+
+from copypump.postgres.interrupt import Interrupt
+
+# Said to the target's server, and kept in its log: never anything of ours or of the user's data.
+COPY_FAIL = b"the copy was given up by its client"
+
+_COPY_STATES = (pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_BOTH)
+
+# A backend that waits for its client sees CopyFail at once; one that is still busy after this long gets a
+# cancel.
+_COPY_FAIL_PATIENCE = 0.3
+
+
+class Lost(Exception):  # noqa: N818 - told to the user as SourceError or TargetError by `translate`
+    """The session ended without the server saying why; the text is libpq's own."""
+
+
+def wait(
+    pgconn: pq.abc.PGconn,
+    *,
+    writing: bool = False,
+    interrupt: Interrupt | None = None,
+    deadline: float | None = None,
+) -> bool:
+    """Wait until the socket is readable (or writable, when `writing`); return whether it is readable.
+
+    `deadline` is of time.monotonic(). Raises Aborted, TimeoutError, or Lost when there is no socket any more.
+    """
+    if pgconn.status != pq.ConnStatus.OK:
+        raise Lost(said(pgconn))
+    poller = select.poll()
+    handle = pgconn.socket
+    poller.register(handle, select.POLLIN | (select.POLLOUT if writing else 0))
+    if interrupt is not None:
+        interrupt.check()
+        poller.register(interrupt.fd, select.POLLIN)
+    timeout = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+    events = dict(poller.poll(timeout))
+    if interrupt is not None:
+        interrupt.check()
+    if not events:
+        raise TimeoutError
+    return bool(events.get(handle, 0) & ~select.POLLOUT)
+
+
+def said(pgconn: pq.abc.PGconn) -> str:
+    """Return the last words of libpq on this connection."""
+    return pgconn.get_error_message().strip() if pgconn.error_message else "the connection is closed"
+
+
+def run(
+    pgconn: pq.abc.PGconn,
+    query: bytes,
+    params: Sequence[bytes | None] | None = None,
+    *,
+    interrupt: Interrupt | None = None,
+    deadline: float | None = None,
+) -> list[pq.abc.PGresult]:
+    """Run `query` ($1, $2 ... are `params`, in text form) and return its results.
+
+    The last may be a COPY state. Raises psycopg.Error of the first result that is an error, Lost, Aborted,
+    TimeoutError. After the last two, and after KeyboardInterrupt, the connection is active: see
+    `quiesce()`.
+    """
+
+    def send() -> None:
+        if params is None:
+            pgconn.send_query(query)
+        else:
+            pgconn.send_query_params(query, params)
+
+    return exchange(pgconn, send, interrupt=interrupt, deadline=deadline)
+
+
+def exchange(
+    pgconn: pq.abc.PGconn,
+    send: Callable[[], None],
+    *,
+    interrupt: Interrupt | None = None,
+    deadline: float | None = None,
+) -> list[pq.abc.PGresult]:
+    """Queue one message by `send()`, see it off, and return the results; raises as `run()` does."""
+    if interrupt is not None:
+        interrupt.check()
+    try:
+        send()
+    except psycopg.Error as error:
+        raise Lost(said(pgconn)) from error
+    return results(pgconn, interrupt=interrupt, deadline=deadline)
+
+
+def results(
+    pgconn: pq.abc.PGconn, *, interrupt: Interrupt | None = None, deadline: float | None = None
+) -> list[pq.abc.PGresult]:
+    """Return the results of what has been sent; raises as `run()` does."""
+    found: list[pq.abc.PGresult] = []
+    while (result := _next_result(pgconn, interrupt, deadline)) is not None:
+        found.append(result)
+        if result.status in _COPY_STATES:
+            break
+        if pgconn.status != pq.ConnStatus.OK:
+            break  # a FATAL error: libpq would tell of the lost connection for ever
+    for result in found:
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            raise _error(pgconn, result)
+    return found
+
+
+def _next_result(
+    pgconn: pq.abc.PGconn, interrupt: Interrupt | None, deadline: float | None
+) -> pq.abc.PGresult | None:
+    """Wait for one result; None at the end of the query."""
+    try:
+        while pgconn.flush():
+            if wait(pgconn, writing=True, interrupt=interrupt, deadline=deadline):
+                pgconn.consume_input()
+        while pgconn.is_busy():
+            wait(pgconn, interrupt=interrupt, deadline=deadline)
+            pgconn.consume_input()
+    except psycopg.Error:
+        # The socket broke, but what the server said before may already be here.
+        return last_words(pgconn)
+    return pgconn.get_result()
+
+
+def last_words(pgconn: pq.abc.PGconn) -> pq.abc.PGresult:
+    """Return the error that the server sent before the socket broke; raise Lost when it sent none."""
+    message = said(pgconn)
+    with contextlib.suppress(psycopg.Error):
+        for _ in range(8):  # results before it; libpq goes on for ever with a broken connection
+            result = pgconn.get_result()
+            if result is None:
+                break
+            if result.error_field(pq.DiagnosticField.SQLSTATE):
+                return result
+    raise Lost(message)
+
+
+def _error(pgconn: pq.abc.PGconn, result: pq.abc.PGresult) -> Exception:
+    """Return the exception for an error result; one that libpq made itself means a lost session."""
+    if not result.error_field(pq.DiagnosticField.SQLSTATE) and pgconn.status != pq.ConnStatus.OK:
+        return Lost(result.get_error_message().strip())
+    return error_from_result(result, encoding(pgconn))
+
+
+def encoding(pgconn: pq.abc.PGconn) -> str:
+    """Return the Python name of the session's client_encoding at this moment."""
+    return psycopg.ConnectionInfo(pgconn).encoding
+
+
+class Cancel:
+    """A cancel request on its way, on a thread of its own.
+
+    libpq's call blocks, and the network may be half-open. No later query may be sent before `done()`, since
+    the request would hit that one.
+    """
+
+    def __init__(self, pgconn: pq.abc.PGconn) -> None:
+        self._request = pgconn.get_cancel()
+        self._thread = threading.Thread(target=self._send, name="copypump cancel", daemon=True)
+        self._thread.start()
+
+    def _send(self) -> None:
+        with contextlib.suppress(psycopg.Error):  # whoever waits for the query's end sees whether it worked
+            self._request.cancel()
+
+    def done(self, deadline: float) -> bool:
+        """Whether the request has been carried out, or has failed, before `deadline`."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        return not self._thread.is_alive()
+
+
+def quiesce(pgconn: pq.abc.PGconn, deadline: float) -> bool:
+    """End whatever this session is doing: a query, a COPY; return whether it is quiet now.
+
+    Its transaction, if any, stays open, failed or not. Errors of what is ended are dropped. False means
+    that only `hang_up()` is left.
+    """
+    if pgconn.status != pq.ConnStatus.OK:
+        return False
+    if pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+        return True
+    try:
+        cancel = _end_query(pgconn, deadline)
+    except (psycopg.Error, TimeoutError, Lost):
+        return False
+    if cancel is not None and not cancel.done(deadline):
+        return False
+    return pgconn.status == pq.ConnStatus.OK
+
+
+def _end_query(pgconn: pq.abc.PGconn, deadline: float) -> Cancel | None:  # noqa: C901 - one small state machine
+    """Bring the running query to its last result; return the cancel request that was sent, if any."""
+    cancel: Cancel | None = None
+    patience: float | None = None  # until when a COPY IN may take CopyFail before it is cancelled
+    failed = False  # CopyFail is queued
+    while True:
+        unsent = pgconn.flush()
+        if not pgconn.is_busy():
+            result = pgconn.get_result()
+            if result is None:
+                return cancel
+            if result.status == pq.ExecStatus.COPY_IN and not failed:
+                failed = pgconn.put_copy_end(COPY_FAIL) == 1
+                patience = time.monotonic() + _COPY_FAIL_PATIENCE
+                continue
+            if result.status == pq.ExecStatus.COPY_OUT:
+                while (size := pgconn.get_copy_data(1)[0]) > 0:
+                    pass
+                if size < 0:
+                    continue
+            elif result.status != pq.ExecStatus.COPY_IN:
+                continue
+        now = time.monotonic()
+        if now >= deadline:
+            raise TimeoutError
+        if cancel is None and (patience is None or now >= patience):
+            cancel = Cancel(pgconn)
+        step = deadline if cancel is not None else min(deadline, patience or deadline)
+        with contextlib.suppress(TimeoutError):
+            if wait(pgconn, writing=bool(unsent), deadline=step):
+                pgconn.consume_input()
+
+
+def hang_up(connection: psycopg.Connection[object]) -> None:
+    """Close the session without another word from the server: the last resort, which always works."""
+    if not connection.closed:
+        with (
+            contextlib.suppress(OSError, psycopg.Error),
+            socket.socket(fileno=connection.pgconn.socket) as line,
+        ):
+            try:
+                line.shutdown(socket.SHUT_RDWR)
+            finally:
+                line.detach()  # libpq owns the descriptor
+    connection.close()

@@ -1,0 +1,95 @@
+"""What became of a COMMIT whose answer was lost: ask the server until it is final."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import time
+from dataclasses import dataclass
+
+import psycopg
+
+from copypump.errors import CopypumpError, Side
+from copypump.postgres import exchange
+from copypump.postgres.connect import Connection, connect
+from copypump.postgres.exchange import Lost
+
+# Seconds (GUARANTEES, promise 1): a server that restarts after a crash is back by then, or nobody knows when.
+PATIENCE = 30.0
+
+# A backend that has not noticed the loss of its client holds the outcome open (and its locks) until its own
+# keepalives end it, hours by default. It is our own, nobody serves it any more, and ending it makes the
+# outcome final, either way.
+_ORPHAN_AFTER = 3.0
+
+
+class Outcome(enum.Enum):
+    """What is known about a transaction."""
+
+    COMMITTED = "committed"
+    ABORTED = "aborted"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A writing transaction, as its own server knows it: 64-bit id, backend, and the server's version."""
+
+    xid: int
+    pid: int
+    server_version: int
+
+    @property
+    def query(self) -> str:
+        """What to ask the server."""
+        if self.server_version >= 130000:
+            return f"SELECT pg_catalog.pg_xact_status('{self.xid}'::pg_catalog.xid8)"
+        return f"SELECT pg_catalog.txid_status({self.xid})"
+
+    @property
+    def end_orphan(self) -> str:
+        """What ends its backend, if that still is in this very transaction."""
+        return (
+            f"SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
+            f"WHERE pid OPERATOR(pg_catalog.=) {self.pid} "
+            f"AND backend_xid::pg_catalog.text OPERATOR(pg_catalog.=) '{self.xid & 0xFFFFFFFF}'"
+        )
+
+
+def resolve(dsn: str, side: Side, transaction: Transaction, patience: float = PATIENCE) -> Outcome:
+    """Ask again on new sessions, at most for `patience` seconds; Ctrl-C stops asking."""
+    started = time.monotonic()
+    deadline = started + patience
+    while True:
+        with contextlib.suppress(CopypumpError, psycopg.Error, Lost, TimeoutError):
+            outcome = _ask(dsn, side, transaction, deadline, orphan_at=started + _ORPHAN_AFTER)
+            if outcome is not Outcome.UNKNOWN:
+                return outcome
+        if time.monotonic() >= deadline:
+            return Outcome.UNKNOWN
+        time.sleep(0.5)
+
+
+def _ask(dsn: str, side: Side, transaction: Transaction, deadline: float, orphan_at: float) -> Outcome:
+    """Ask on one new session until the answer is final."""
+    connection = connect(dsn, side)
+    try:
+        while time.monotonic() < deadline:
+            status = _value(connection, transaction.query, deadline)
+            if status in ("committed", "aborted"):
+                return Outcome(status)
+            if status is None:  # so old that the server has forgotten it
+                return Outcome.UNKNOWN
+            if time.monotonic() >= orphan_at:
+                _value(connection, transaction.end_orphan, deadline)
+            time.sleep(0.2)
+    finally:
+        exchange.hang_up(connection)
+    return Outcome.UNKNOWN
+
+
+def _value(connection: Connection, query: str, deadline: float) -> str | None:
+    """Return the first value of a query's first row, if any."""
+    result = exchange.run(connection.pgconn, query.encode(), deadline=deadline)[-1]
+    value = result.get_value(0, 0) if result.ntuples else None
+    return None if value is None else value.decode()

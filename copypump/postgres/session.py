@@ -1,0 +1,345 @@
+"""One side's session: a DSN that we open and close, or one given, that comes back as it was.
+
+A Session runs statements in one thread at a time, each under the run's Interrupt; Source and Target move
+bytes over it. Whatever ends a statement early (Ctrl-C, Aborted, a deadline), `rollback()` or leaving the
+session brings the connection back to idle, and closes it when that cannot be done in time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+import psycopg
+from psycopg import pq, sql
+
+from copypump.errors import CopypumpError, OutcomeUnknownError, RefusedError, Side, UsageError
+from copypump.postgres import exchange
+from copypump.postgres.connect import APPLICATION_NAME, Connection, connect
+from copypump.postgres.exchange import Lost
+from copypump.postgres.interrupt import Interrupt
+from copypump.postgres.outcome import Outcome, Transaction, resolve
+from copypump.postgres.translate import told, translate
+
+Query = str | sql.Composable
+Param = str | int | bool | None
+Value = Any  # str, int, float, bool or None, by the column's type
+
+# The catalog queries use what PostgreSQL 12 has (pg_attribute.attgenerated).
+OLDEST_SERVER = 120000
+
+# All of a run's endings together may take this many seconds (GUARANTEES: 10); what is left then is closed.
+DEADLINE = 8.0
+
+# What a role's, a database's or a connection's own settings must not change under us. SET LOCAL, because
+# SELECT set_config() would take the snapshot before the table is locked, and because it ends with the
+# transaction.
+_SETTINGS = (
+    ("client_encoding", "'UTF8'", 0),
+    ("statement_timeout", "0", 0),
+    ("lock_timeout", "0", 0),
+    ("idle_in_transaction_session_timeout", "0", 0),
+    ("transaction_timeout", "0", 170000),
+    ("row_security", "off", 0),
+)
+
+# How a value of a result is read, by type oid (text format); all else is text.
+_LOADERS: dict[int, Callable[[str], Value]] = {
+    16: "t".__eq__,  # bool
+    20: int,  # int8
+    21: int,  # int2
+    23: int,  # int4
+    26: int,  # oid
+    700: float,  # float4
+    701: float,  # float8
+}
+
+# Answers to COMMIT after which it may still have held: shutdown, transaction resolution unknown, completion
+# unknown.
+_UNKNOWN_STATES = frozenset({"57P01", "57P02", "08007", "40003"})
+
+
+class Session:
+    """A session on one side; `where` is a DSN ("" for the PG* variables) or a connection.
+
+    A connection that is given must be open, idle, not in pipeline mode and not in use by another thread, else
+    UsageError; its lock is held until the session is left, and nothing about it changes but the size of
+    libpq's buffers. Leaving rolls an open transaction back, then closes what we opened.
+
+    `committed` says how the last COMMIT ended: None before it, and while nobody can say.
+    """
+
+    def __init__(self, where: str | Connection, side: Side, *, interrupt: Interrupt | None = None) -> None:
+        self.side = side
+        self.owned = isinstance(where, str)
+        self.interrupt = interrupt
+        self.committed: bool | None = None
+        self._where = where
+        self._connection: Connection | None = None
+
+    # Coming and going
+
+    def __enter__(self) -> Session:
+        if isinstance(self._where, str):
+            self._connection = connect(self._where, self.side, interrupt=self.interrupt)
+        else:
+            self._borrow(self._where)
+        if self.server_version < OLDEST_SERVER:
+            version = self.server_version // 10000
+            self.close()
+            raise RefusedError(f"the server is PostgreSQL {version}; 12 or later is needed", side=self.side)
+        return self
+
+    def _borrow(self, given: Connection) -> None:
+        """Take the lock of a connection that can be used, or say why it cannot."""
+        if not given.lock.acquire(blocking=False):
+            raise UsageError("the given connection is in use by another thread", side=self.side)
+        fault = None
+        if given.closed:
+            fault = "is closed"
+        elif given.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+            fault = "is in pipeline mode"
+        elif given.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            fault = "is in a transaction: commit or roll it back first"
+        if fault:
+            given.lock.release()
+            raise UsageError(f"the given connection {fault}", side=self.side)
+        self._connection = given
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            idle = self.rollback()
+        finally:
+            self.close()
+        if not idle and not self.owned and isinstance(error, CopypumpError):
+            note = f"the given connection to the {self.side} could not be brought back to idle and was closed"
+            error.state = f"{error.state}; {note}" if error.state else note
+
+    def close(self) -> None:
+        """Close what we opened; give back what was given. Never waits; harmless when repeated."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if not self.owned:
+            if connection.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+                exchange.hang_up(connection)
+            connection.lock.release()
+        elif connection.pgconn.transaction_status == pq.TransactionStatus.IDLE:
+            connection.close()
+        else:
+            exchange.hang_up(connection)
+
+    # What it is
+
+    @property
+    def connection(self) -> Connection:
+        """The psycopg connection; an error of ours when the session is not open."""
+        if self._connection is None:
+            raise RuntimeError("the session is not open")
+        return self._connection
+
+    @property
+    def pgconn(self) -> pq.abc.PGconn:
+        """The connection of libpq below it."""
+        return self.connection.pgconn
+
+    @property
+    def server_version(self) -> int:
+        """As libpq counts: 150018 for 15.18."""
+        return self.pgconn.server_version
+
+    @property
+    def server_encoding(self) -> str:
+        """The database's encoding by PostgreSQL's name: UTF8, LATIN1, SQL_ASCII ..."""
+        return (self.pgconn.parameter_status(b"server_encoding") or b"").decode()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, failed or not."""
+        return self.pgconn.transaction_status in (
+            pq.TransactionStatus.INTRANS,
+            pq.TransactionStatus.INERROR,
+            pq.TransactionStatus.ACTIVE,
+        )
+
+    def backend_pid(self) -> int:
+        """Return the process that serves us now, also behind a pooler, where libpq knows another."""
+        return int(self.execute("SELECT pg_catalog.pg_backend_pid()")[0][0])
+
+    # Statements
+
+    def execute(
+        self, query: Query, params: Sequence[Param] | None = None, *, deadline: float | None = None
+    ) -> list[tuple[Value, ...]]:
+        """Run one statement and return its rows; `params` are bound to $1, $2 ...
+
+        The types of parameters are left to the server. bool, int and float columns come as such, all others
+        as the server's text. Raises SourceError or TargetError, Aborted, TimeoutError after `deadline` (of
+        time.monotonic()).
+        """
+        with told(self.side):
+            return rows_of(self.pgconn, self._results(query, params, deadline)[-1])
+
+    def _results(
+        self, query: Query, params: Sequence[Param] | None = None, deadline: float | None = None
+    ) -> list[pq.abc.PGresult]:
+        encoded = self.encode(query)
+        bound = None if params is None else [_dump(value) for value in params]
+        return exchange.run(self.pgconn, encoded, bound, interrupt=self.interrupt, deadline=deadline)
+
+    def encode(self, query: Query) -> bytes:
+        """Return the query's text as this session sends it."""
+        text = query if isinstance(query, str) else query.as_string(self.connection)
+        return text.encode(exchange.encoding(self.pgconn))
+
+    # Transactions
+
+    def begin_source(self) -> None:
+        """Begin to read: one snapshot, taken by the first statement that needs one, and no write."""
+        self._begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def begin_target(self) -> None:
+        """Begin to write, seeing what others commit meanwhile."""
+        self._begin("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+
+    def _begin(self, begin: str) -> None:
+        settings = (
+            f"SET LOCAL {name} = {value}" for name, value, since in _SETTINGS if self.server_version >= since
+        )
+        with told(self.side):
+            self._results("; ".join((begin, *settings)))
+
+    def commit(self) -> None:
+        """Commit, and return only when it is certain that it held.
+
+        Raises TargetError (SourceError) when the server says, then or later, that it did not hold, and
+        OutcomeUnknownError when that cannot be found out. `committed` tells the same. Ctrl-C while the
+        server works on it is raised after its answer.
+        """
+        self.committed = None
+        transaction = self._transaction()
+        try:
+            self._commit()
+        except Lost as lost:
+            self._settle(transaction, lost)
+        except psycopg.Error as error:
+            if error.sqlstate in _UNKNOWN_STATES:
+                self._settle(transaction, error)
+            else:
+                self.committed = False
+                raise translate(error, self.side) from None
+
+    def _transaction(self) -> Transaction | None:
+        """Who we are, should the answer to COMMIT be lost; None when nothing has been written."""
+        current = (
+            "pg_current_xact_id_if_assigned" if self.server_version >= 130000 else "txid_current_if_assigned"
+        )
+        [(xid, pid)] = self.execute(f"SELECT pg_catalog.{current}(), pg_catalog.pg_backend_pid()")
+        return None if xid is None else Transaction(int(xid), pid, self.server_version)
+
+    def _commit(self) -> None:
+        """Send COMMIT and wait for the answer, which nothing but a deadline after Ctrl-C cuts short."""
+        pgconn = self.pgconn
+        try:
+            tag = exchange.run(pgconn, b"COMMIT")[-1].command_status
+        except KeyboardInterrupt as interrupted:
+            try:
+                answers = exchange.results(pgconn, deadline=time.monotonic() + DEADLINE)
+            except TimeoutError:
+                raise Lost("the server did not answer COMMIT in time after an interrupt") from interrupted
+            self.committed = bool(answers) and answers[-1].command_status == b"COMMIT"
+            raise
+        self.committed = tag == b"COMMIT"
+        if not self.committed:
+            raise psycopg.errors.InFailedSqlTransaction("the transaction had failed before COMMIT")
+
+    def _settle(self, transaction: Transaction | None, lost: Exception) -> None:
+        """Find out what became of a COMMIT without an answer."""
+        connection = self.connection
+        where = self._where if isinstance(self._where, str) else _dsn_of(connection)
+        exchange.hang_up(connection)
+        outcome = Outcome.ABORTED if transaction is None else resolve(where, self.side, transaction)
+        if outcome is Outcome.COMMITTED:
+            self.committed = True
+            return
+        reason = "its answer to COMMIT was lost"
+        if outcome is Outcome.ABORTED:
+            self.committed = False
+            error = translate(lost if isinstance(lost, (Lost, psycopg.Error)) else Lost(str(lost)), self.side)
+            error.state = f"{reason}; asked again, the server says that the transaction was rolled back"
+            raise error from None
+        assert transaction is not None
+        raise OutcomeUnknownError(
+            f"{reason}, and it could not be found out whether transaction {transaction.xid} held",
+            side=self.side,
+            state="either all of this transaction is there, or nothing of it",
+            hint=f"ask the server, in the same database: {transaction.query}",
+        ) from None
+
+    def rollback(self, deadline: float | None = None) -> bool:
+        """End whatever goes on and roll back, in any state, before `deadline` (default: in `DEADLINE` s).
+
+        Returns whether the connection is idle; one that is not has been closed. Raises nothing of the
+        server's.
+        """
+        if self._connection is None:
+            return True
+        connection = self._connection
+        if deadline is None:
+            deadline = time.monotonic() + DEADLINE
+        try:
+            idle = _rolled_back(connection.pgconn, deadline)
+        except BaseException:  # a second Ctrl-C: no more waiting
+            exchange.hang_up(connection)
+            raise
+        if not idle:
+            exchange.hang_up(connection)
+        return idle
+
+
+def _rolled_back(pgconn: pq.abc.PGconn, deadline: float) -> bool:
+    """Bring the session to idle; whether that worked."""
+    if not exchange.quiesce(pgconn, deadline):
+        return False
+    # Twice, as a cancel request of quiesce() that came too late may hit the first.
+    for _ in range(2):
+        if pgconn.transaction_status == pq.TransactionStatus.IDLE:
+            break
+        try:
+            exchange.run(pgconn, b"ROLLBACK", deadline=deadline)
+        except psycopg.errors.QueryCanceled:
+            continue
+        except (psycopg.Error, Lost, TimeoutError):
+            return False
+    return pgconn.transaction_status == pq.TransactionStatus.IDLE
+
+
+def rows_of(pgconn: pq.abc.PGconn, result: pq.abc.PGresult) -> list[tuple[Value, ...]]:
+    """Return a result's rows; see `Session.execute`."""
+    encoding = exchange.encoding(pgconn)
+    loaders = [_LOADERS.get(result.ftype(column), str) for column in range(result.nfields)]
+    return [
+        tuple(
+            None if (value := result.get_value(row, column)) is None else load(value.decode(encoding))
+            for column, load in enumerate(loaders)
+        )
+        for row in range(result.ntuples)
+    ]
+
+
+def _dump(value: Param) -> bytes | None:
+    """Return a parameter in text form."""
+    return None if value is None else str(value).encode()
+
+
+def _dsn_of(connection: Connection) -> str:
+    """Return what opens the same session again, its password included."""
+    parameters = connection.info.get_parameters()
+    parameters["application_name"] = APPLICATION_NAME
+    if connection.info.password:
+        parameters["password"] = connection.info.password
+    return psycopg.conninfo.make_conninfo("", **parameters)
