@@ -74,6 +74,8 @@ class CopypumpError(Exception):
         self.sqlstate = sqlstate
         self.state = state
         self.hint = hint
+        # What the run had done by then (an engine.report.Report), where there was a run.
+        self.report: object | None = None
 
     def __str__(self) -> str:
         where = [
@@ -108,7 +110,7 @@ class SourceError(CopypumpError):
 
 
 class DecodeError(SourceError):
-    """The source's stream breaks the COPY BINARY format: its framing, or a field that its type cannot have."""
+    """The source's stream breaks the COPY BINARY format: its framing, or a field that no value has."""
 
 
 class TargetError(CopypumpError):
@@ -141,7 +143,7 @@ class OutcomeUnknownError(CopypumpError):
     exit_code = ExitCode.UNKNOWN
 
 
-class Terminated(KeyboardInterrupt):  # noqa: N818 - a sibling of KeyboardInterrupt, not an error
+class Terminated(KeyboardInterrupt):
     """SIGTERM: travels wherever Ctrl-C does, and ends with its own exit code."""
 
 

@@ -39,6 +39,11 @@ class ServerType:
         return self.oid < FIRST_USER_OID
 
     @property
+    def has_binary(self) -> bool:
+        """Whether values of this type can be sent in binary form: the type itself and all its parts."""
+        return self.binary and all(part.has_binary for part in self.parts)
+
+    @property
     def is_portable(self) -> bool:
         """Whether no user-defined oid can stand inside a value of this type.
 
@@ -70,7 +75,7 @@ class ServerType:
             and mine.names == theirs.names
             and len(mine.parts) == len(theirs.parts)
             and all(a.same_wire(b) for a, b in zip(mine.parts, theirs.parts, strict=True))
-            and (mine.is_portable or all(a.oid == b.oid for a, b in zip(mine.parts, theirs.parts, strict=True)))
+            and (mine.is_portable or [part.oid for part in mine.parts] == [part.oid for part in theirs.parts])
         )
 
 

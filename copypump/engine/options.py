@@ -1,10 +1,13 @@
-"""What the user asked for, checked as far as no server is needed. Imports only errors, so that help can read it."""
+"""What the user asked for, checked as far as no server is needed.
+
+Imports only errors and the table of modes, so that help can read it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypedDict, Unpack
 
 from ..errors import UsageError
 from .modes import MODES, LoadMode
@@ -18,25 +21,46 @@ MAX_BATCH_BYTES = 1 << 30
 TransformSpec = str | Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """One run's options; the names are the command line's.
+class PumpOptions(TypedDict, total=False):
+    """The keyword arguments of `copypump.pump` that say what to move and how.
 
     Attributes:
         table: the source table, `[SCHEMA.]NAME` quoted as in SQL where it needs it; or else
         query: a SELECT.
-        columns: with `table`, the columns to copy, in this order.
+        columns: with `table`, the columns to copy.
         where: with `table`, an SQL condition.
         into: the target table; the source table's name by default.
-        transforms: functions on record batches, or `module:function` names of them, applied in order.
-        pythonpath: directories in which those modules are also looked for.
-        reads: the columns that the transforms read, over what they say themselves.
-        mode: a name in `engine.modes.MODES`, or None: the target must be empty.
+        transform: a function on record batches, the `"module:function"` name of one, or several, applied in
+            order.
+        pythonpath: directories in which such modules are also looked for.
+        reads: the columns that the transforms read, over what they say themselves; all others pass as bytes,
+            exact and undecoded.
+        mode: a name in `engine.modes.MODES`; without it the target must be empty.
         create: make the target table from the output schema if it is missing.
-        batch_rows: the most rows of one block.
-        batch_bytes: about how many wire bytes make one block.
+        batch_rows: the most rows of one batch.
+        batch_bytes: about how many wire bytes make one batch.
         types: the Arrow type to decode a column as, by column name, as text (`decimal128(18,4)`).
+
     """
+
+    table: str | None
+    query: str | None
+    columns: Sequence[str] | None
+    where: str | None
+    into: str | None
+    transform: TransformSpec | Sequence[TransformSpec] | None
+    pythonpath: Sequence[str]
+    reads: Sequence[str] | None
+    mode: str | None
+    create: bool
+    batch_rows: int
+    batch_bytes: int
+    types: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One run's options, as in `PumpOptions`; the transforms as a tuple, and every default in its place."""
 
     table: str | None = None
     query: str | None = None
@@ -51,6 +75,28 @@ class Options:
     batch_rows: int = DEFAULT_BATCH_ROWS
     batch_bytes: int = DEFAULT_BATCH_BYTES
     types: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, **options: Unpack[PumpOptions]) -> Options:
+        """Options from the keyword arguments of `copypump.pump` (UsageError for what contradicts itself)."""
+        given: dict[str, Any] = {**options}
+        transform = given.pop("transform", None)
+        if transform is None:
+            transforms: tuple[TransformSpec, ...] = ()
+        elif isinstance(transform, str) or callable(transform):
+            transforms = (transform,)
+        else:
+            transforms = tuple(transform)
+        for name in ("columns", "reads"):
+            if given.get(name) is not None:
+                given[name] = tuple(given[name])
+        if "pythonpath" in given:
+            given["pythonpath"] = tuple(str(path) for path in given["pythonpath"])
+        try:
+            return cls(transforms=transforms, **given)
+        except TypeError as error:
+            unknown = sorted(set(given) - {field.name for field in fields(cls)})
+            raise UsageError(f"unknown option: {', '.join(unknown)}" if unknown else str(error)) from None
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself (UsageError)."""

@@ -27,24 +27,29 @@ class Counters:
     bytes_read: int = 0
     bytes_written: int = 0
     stages: dict[str, Stage] = field(default_factory=lambda: {name: Stage() for name in STAGES})
-    # Seconds in which the target's socket took nothing: a part of the write stage's waiting.
+    # Seconds in which a server's socket gave or took nothing: parts of the read and write stages' waiting.
+    source_wait: float = 0.0
     target_wait: float = 0.0
 
-    @property
-    def bottleneck(self) -> str:
-        """The part of the way that was occupied longest: source, decode, transform, encode or target.
+    def occupied(self) -> dict[str, float]:
+        """Seconds for which each part of the way was occupied.
 
         A server is occupied while our side waits for its socket; a stage of ours while it works. Waiting for
         a neighbour's queue occupies nobody.
         """
         stages = self.stages
-        occupied = {
-            "source": stages["read"].busy + stages["read"].waiting,
+        return {
+            "source": stages["read"].busy + self.source_wait,
             "decode": stages["decode"].busy,
             "transform": stages["transform"].busy,
             "encode": stages["encode"].busy,
             "target": stages["write"].busy + self.target_wait,
         }
+
+    @property
+    def bottleneck(self) -> str:
+        """The part of the way that was occupied longest: source, decode, transform, encode or target."""
+        occupied = self.occupied()
         return max(occupied, key=lambda name: occupied[name])
 
 

@@ -1,0 +1,52 @@
+"""The public face for Python: pump and plan here, read and write beside it in `engine.streams`.
+
+What these take, the command line takes too.
+"""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from ..postgres.connect import Connection
+from .options import Options, PumpOptions
+from .plan import Plan
+from .report import Report
+from .run import OnProgress, dry_run, run
+
+
+def pump(
+    src: str | Connection,
+    dst: str | Connection,
+    *,
+    on_progress: OnProgress | None = None,
+    progress_interval: float = 0.5,
+    **options: Unpack[PumpOptions],
+) -> Report:
+    """Move the rows of a table or a query into a table of another server, through a transform.
+
+    Everything is there when this returns, and the target is as it was when it raises (but see
+    `OutcomeUnknownError`).
+
+    Args:
+        src: the source: a DSN as libpq takes it, or an open, idle psycopg connection, left as it was.
+        dst: the target, likewise.
+        on_progress: called here with a `Progress`, every `progress_interval` seconds, and at the end.
+        progress_interval: see there.
+        **options: what to move and how; see `PumpOptions`: table or query, columns, where, into, transform,
+            pythonpath, reads, mode, create, batch_rows, batch_bytes, types.
+
+    Raises:
+        CopypumpError: see `copypump.errors`; its class says whose fault it is, its fields where.
+
+    """
+    return run(src, dst, Options.of(**options), on_progress, progress_interval)
+
+
+def plan(src: str | Connection, dst: str | Connection, **options: Unpack[PumpOptions]) -> Plan:
+    """Decide what `pump` would do with the same arguments, check it on both servers, and write nothing.
+
+    Raises:
+        CopypumpError: as `pump` would before the first byte moves.
+
+    """
+    return dry_run(src, dst, Options.of(**options))

@@ -1,0 +1,169 @@
+"""The target's transaction: how it begins, takes the rows, and ends; for runs, and for streams of the user's.
+
+Nothing is visible to anybody before the COMMIT of `finish_landing`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from psycopg import sql
+
+from ..codec.column import Column
+from ..errors import CopypumpError, OutcomeUnknownError, RefusedError, Side
+from ..postgres.catalog import Table, find_table, has_rows, lock_table
+from ..postgres.interrupt import Interrupt
+from ..postgres.names import parse_name, quote_name, show_name
+from ..postgres.session import Session
+from ..postgres.target import Target
+from .create import create_statement, created_columns
+from .mapping import Mapping
+from .modes import MODES
+from .options import Options
+from .origin import no_such_table
+from .pipeline import Feed, Pipeline
+from .report import Counters, Progress, Report
+from .reshape import Reshaper
+
+log = logging.getLogger("copypump.landing")
+
+# Seconds for the pipeline's threads to notice that they shall stop; what still runs then is the user's own
+# function, which nothing can interrupt.
+JOIN_SECONDS = 3.0
+
+UNTOUCHED = "nothing was committed: the target is as it was before"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where rows land. `table` is None as long as `create` has not been executed."""
+
+    name: str
+    table: Table | None
+    columns: tuple[Column, ...]
+    create: sql.Composable | None
+    identifier: sql.Composable
+
+    def copy(self, mapping: Mapping) -> sql.Composable:
+        """The COPY ... FROM STDIN of a mapping's columns."""
+        names = sql.SQL(", ").join(sql.Identifier(m.column.name) for m in mapping.mapped)
+        return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(self.identifier, names)
+
+
+def find_landing(target: Session, options: Options) -> Table | None:
+    """The target table; None where it is yet to be made (RefusedError if that was not asked for)."""
+    table = find_table(target, options.target_name)
+    if table is None and not options.create:
+        raise no_such_table(target, options.target_name, "name another with --into, or let --create make it")
+    return table
+
+
+def plan_destination(
+    target: Session,
+    options: Options,
+    table: Table | None,
+    stream: Sequence[Column],
+    unread: Sequence[int],
+    output: Sequence[pa.Field[pa.DataType]],
+) -> Destination:
+    """Describe where rows land: `table`, or the one to be made for these columns (see `created_columns`)."""
+    if table is not None:
+        return Destination(str(table), table, table.columns, None, table.qualified)
+    columns = created_columns(target, stream, unread, output, options.target_name)
+    schema, plain = parse_name(options.target_name)
+    parts = (plain,) if schema is None else (schema, plain)
+    display = quote_name(plain) if schema is None else show_name(schema, plain)
+    return Destination(display, None, columns, create_statement(parts, columns), sql.Identifier(*parts))
+
+
+def begin_landing(target: Session, destination: Destination, options: Options) -> None:
+    """Make and lock the target table as the mode wants it, and hold it against what the plan saw.
+
+    Raises:
+        RefusedError: it changed since, or holds rows although no mode was given.
+
+    """
+    mode = options.load_mode
+    if destination.create is not None:
+        target.execute(destination.create)
+    execute_all(target, destination, mode.before if mode else ())
+    table = find_table(target, destination.name)
+    if destination.table is not None and table != destination.table:
+        raise RefusedError(
+            "the target changed after the plan was made",
+            side=Side.TARGET,
+            table=destination.name,
+            hint="run again",
+        )
+    if table is None:
+        raise RefusedError("the table is gone", side=Side.TARGET, table=destination.name)
+    if table.kind in "rp":
+        lock_table(target, table, "ROW EXCLUSIVE")
+    if mode is None and has_rows(target, table):
+        raise RefusedError(
+            "the target holds rows already",
+            side=Side.TARGET,
+            table=destination.name,
+            hint="say what to do with them: "
+            + "; ".join(f"--mode {entry.name}: {entry.help}" for entry in MODES.values()),
+        )
+
+
+def execute_all(target: Session, destination: Destination, statements: tuple[str, ...]) -> None:
+    """Execute a mode's statements on the target table."""
+    for statement in statements:
+        target.execute(sql.SQL(statement).format(table=destination.identifier))
+
+
+def move(
+    feed: Feed,
+    reshaper: Reshaper | None,
+    target: Session,
+    copy: sql.Composable,
+    interrupt: Interrupt,
+    counters: Counters,
+    batch_bytes: int,
+    on_progress: Callable[[Progress], None] | None,
+    interval: float,
+) -> None:
+    """Run the pipeline into the target's COPY, and stop all of its threads if it ends any other way.
+
+    Raises:
+        CopypumpError: with its `state` set; the sessions remain to be rolled back.
+
+    """
+    copy_in = Target(target)
+    copy_in.start(copy)
+    pipeline = Pipeline(feed, reshaper, copy_in, interrupt, counters, batch_bytes)
+    try:
+        pipeline.run(on_progress, interval)
+    except BaseException as error:
+        pipeline.abort()
+        stuck = pipeline.join(JOIN_SECONDS)
+        if stuck:
+            log.warning("still running, and left behind: %s", ", ".join(stuck))
+        if isinstance(error, CopypumpError):
+            error.state = error.state or UNTOUCHED
+        raise
+
+
+def finish_landing(target: Session, destination: Destination, options: Options, report: Report) -> None:
+    """Do the mode's last step and commit.
+
+    Ctrl-C that comes while the server commits is too late if the COMMIT held: the run is then done.
+    """
+    mode = options.load_mode
+    execute_all(target, destination, mode.after if mode else ())
+    try:
+        target.commit()
+    except KeyboardInterrupt:
+        if not target.committed:
+            raise
+        report.warnings.append("interrupted while committing, which was too late: everything is there")
+    except CopypumpError as error:
+        if error.state is None and not isinstance(error, OutcomeUnknownError):
+            error.state = UNTOUCHED
+        raise

@@ -1,0 +1,186 @@
+"""The middle of the pipeline: one block in, the wire bytes of the rows that it became out.
+
+Owns the way from a decoded batch through the transform and the mapping to encoded rows. Called by one
+thread; counts its own stages.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ..codec.casts import cast, encoded_type
+from ..codec.column import Column
+from ..codec.decoder import ROW_INDEX, Decoder
+from ..codec.encoder import EncodedColumn, Encoder
+from ..codec.framing import Block
+from ..errors import TransformError
+from ..transforms import Transform
+from .mapping import Hidden, Mapped, Value, Wire
+from .mapping import Mapping as ColumnMapping
+from .report import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What is decoded of each block: the columns that the transform sees, and those that only we need."""
+
+    columns: tuple[Column, ...]
+    seen: tuple[int, ...]
+    hidden: tuple[int, ...]
+    types: Mapping[str, pa.DataType]
+    row_index: bool
+
+    def decoder(self) -> Decoder:
+        """A decoder of the seen columns first, then the hidden ones, then the row column if it is wanted."""
+        return Decoder(
+            self.columns, read=[*self.seen, *self.hidden], types=self.types, row_index=self.row_index
+        )
+
+
+@dataclass(slots=True)
+class Decoded:
+    """One block beside the batch that was decoded from it (None of a stream that is Arrow already)."""
+
+    block: Block | None
+    batch: pa.RecordBatch
+    first_row: int
+
+
+class Reshaper:
+    """Transforms, maps and encodes; see the module docstring."""
+
+    def __init__(
+        self,
+        decoding: Decoding | None,
+        transform: Transform | None,
+        mapping: ColumnMapping,
+        batch_bytes: int,
+        transform_stage: Stage,
+        encode_stage: Stage,
+    ) -> None:
+        self.rows = 0
+        self._transform = transform
+        self._mapped = mapping.mapped
+        self._batch_bytes = batch_bytes
+        self._transform_stage = transform_stage
+        self._encode_stage = encode_stage
+        self._batches = 0
+        # Where the decoded batch holds each hidden column: after those that the transform sees.
+        self._seen_width = len(decoding.seen) if decoding else 0
+        self._hidden = {
+            index: self._seen_width + i for i, index in enumerate(decoding.hidden if decoding else ())
+        }
+        self._encoders: dict[tuple[pa.DataType | None, ...], Encoder] = {}
+        self._types: dict[tuple[str, pa.DataType], pa.DataType] = {
+            (m.origin.name, m.origin.offered): m.type
+            for m in self._mapped
+            if isinstance(m.origin, Value) and m.type is not None
+        }
+
+    def reshape(self, decoded: Decoded) -> Iterator[bytearray]:
+        """Yield the encoded rows of one block, in pieces of about the batch size."""
+        for batch, rows in self._pieces(decoded):
+            start = time.perf_counter()
+            encoded = self._encode(batch, rows, decoded)
+            self._encode_stage.busy += time.perf_counter() - start
+            yield encoded
+
+    def _pieces(self, decoded: Decoded) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """Batches with their row counts, so small that no transform can make one encoding huge."""
+        if self._transform is None and decoded.block is not None:
+            # The block is bounded already; and a batch that decodes no column would not know its rows.
+            yield decoded.batch, decoded.block.rows
+            return
+        for batch in self._transformed(decoded):
+            size, rows = batch.nbytes, batch.num_rows
+            step = rows if size <= 4 * self._batch_bytes else max(1, rows * self._batch_bytes // size)
+            for offset in range(0, rows, step or 1):
+                piece = batch.slice(offset, step)
+                yield piece, piece.num_rows
+
+    def _transformed(self, decoded: Decoded) -> Sequence[pa.RecordBatch]:
+        self._batches += 1
+        batch, transform = decoded.batch, self._transform
+        if transform is None:
+            return [batch]
+        if self._hidden:
+            seen = range(self._seen_width)
+            batch = batch.select([*seen, *range(self._seen_width + len(self._hidden), batch.num_columns)])
+        start = time.perf_counter()
+        batches = transform.apply(
+            batch,
+            batch_number=self._batches,
+            first_row=decoded.first_row + 1,
+            last_row=decoded.first_row + batch.num_rows,
+        )
+        self._transform_stage.busy += time.perf_counter() - start
+        return batches
+
+    def _encode(self, batch: pa.RecordBatch, rows: int, decoded: Decoded) -> bytearray:
+        row_ids = self._row_ids(batch)
+        arrays = [self._array(mapped, batch, decoded, row_ids) for mapped in self._mapped]
+        types = tuple(None if array is None else array.type for array in arrays)
+        encoder = self._encoders.get(types)
+        if encoder is None:
+            encoder = self._encoders[types] = Encoder(
+                [
+                    EncodedColumn(m.column, type_, m.origin.index if isinstance(m.origin, Wire) else None)
+                    for m, type_ in zip(self._mapped, types, strict=True)
+                ]
+            )
+        encoded = encoder.encode(arrays, rows, block=decoded.block, row_ids=row_ids, first_row=self.rows)
+        self.rows += rows
+        return encoded
+
+    def _row_ids(self, batch: pa.RecordBatch) -> pa.Array | None:
+        """The transform's row column, as int32; None where every row stands where it stood."""
+        if self._transform is None or self._transform.reads is None:
+            return None
+        return cast(batch.column(ROW_INDEX), pa.int32(), ROW_INDEX, self.rows)
+
+    def _array(
+        self, mapped: Mapped, batch: pa.RecordBatch, decoded: Decoded, row_ids: pa.Array | None
+    ) -> pa.Array | None:
+        """The Arrow column that the encoder takes for one target column; None for wire bytes."""
+        origin = mapped.origin
+        if isinstance(origin, Wire):
+            return None
+        if isinstance(origin, Hidden):
+            assert mapped.type is not None
+            array = decoded.batch.column(self._hidden[origin.index])
+            return cast(self._picked(array, row_ids), mapped.type, mapped.column.name, self.rows)
+        array = batch.column(origin.name)
+        return cast(array, self._type_of(mapped, origin, array.type), mapped.column.name, self.rows)
+
+    @staticmethod
+    def _picked(array: pa.Array, row_ids: pa.Array | None) -> pa.Array:
+        if row_ids is None:
+            return array
+        try:
+            return array.take(row_ids)
+        except pa.ArrowIndexError:
+            raise TransformError(
+                "names a row that the batch does not have",
+                column=ROW_INDEX,
+                hint="hand the column on as it came",
+            ) from None
+
+    def _type_of(self, mapped: Mapped, origin: Value, offered: pa.DataType) -> pa.DataType:
+        """What the encoder takes for `offered`, which may differ from what the probe saw if it fits too."""
+        key = (origin.name, offered)
+        type_ = self._types.get(key)
+        if type_ is None:
+            type_ = encoded_type(mapped.column, offered)
+            if type_ is None:
+                raise TransformError(
+                    f"batch {self._batches} has type {offered} here, which has no lossless way to"
+                    f" {mapped.column.declared}; the probe on an empty batch gave {origin.offered}",
+                    column=mapped.column.name,
+                    hint="let the transform return the same type for every batch",
+                )
+            self._types[key] = type_
+        return type_

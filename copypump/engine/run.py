@@ -1,0 +1,158 @@
+"""Carries out a plan of one chunk: begin, work, finish; one transaction on the target, all or nothing.
+
+What the target holds changes only by the COMMIT at the very end. Every other ending rolls both sides back,
+says so in the error's `state`, and leaves no COPY and no session of ours behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from ..codec.framing import Framer
+from ..errors import CopypumpError, RefusedError, Side
+from ..postgres.catalog import holds_lock, same_database
+from ..postgres.connect import Connection
+from ..postgres.interrupt import Interrupt
+from ..postgres.session import Session
+from ..postgres.source import Source
+from ..transforms import Transform
+from .landing import begin_landing, finish_landing, move
+from .options import Options
+from .origin import begin_origin
+from .pipeline import WireFeed
+from .plan import Plan, make_plan
+from .report import Counters, Progress, Report
+from .reshape import Reshaper
+
+log = logging.getLogger("copypump.run")
+
+OnProgress = Callable[[Progress], None]
+
+
+@contextmanager
+def planned(
+    src: str | Connection, dst: str | Connection, options: Options, interrupt: Interrupt
+) -> Iterator[tuple[Plan, Session, Session]]:
+    """Open both sessions and make the plan; afterwards the target's transaction is open, the source's is not.
+
+    The transform is found before any connection is made.
+    """
+    options.target_name  # noqa: B018 - UsageError now, if there is none
+    transform = None
+    if options.transforms:
+        transform = Transform(options.transforms, reads=options.reads, pythonpath=options.pythonpath)
+    with ExitStack() as stack:
+        source = stack.enter_context(Session(src, Side.SOURCE, interrupt=interrupt))
+        target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt))
+        source.begin_source()
+        target.begin_target()
+        plan = make_plan(source, target, options, transform)
+        _refuse_itself(source, target, plan)
+        source.rollback()
+        yield plan, source, target
+
+
+def dry_run(src: str | Connection, dst: str | Connection, options: Options) -> Plan:
+    """Make the plan, and do nothing else."""
+    interrupt = Interrupt()
+    try:
+        with planned(src, dst, options, interrupt) as (plan, _source, _target):
+            return plan
+    finally:
+        interrupt.close()
+
+
+def run(
+    src: str | Connection,
+    dst: str | Connection,
+    options: Options,
+    on_progress: OnProgress | None = None,
+    interval: float = 0.5,
+) -> Report:
+    """Do the whole job.
+
+    Raises:
+        CopypumpError: with `state` saying what is safe now, and the report so far as its `report`.
+        KeyboardInterrupt: after both sides were rolled back.
+
+    """
+    counters = Counters()
+    report = Report("failed", options.table or "query", options.target_name)
+    interrupt = Interrupt()
+    with reported(report, counters):
+        try:
+            with planned(src, dst, options, interrupt) as (plan, source, target):
+                report.source, report.target = plan.origin.name, plan.destination.name
+                report.warnings += plan.warnings
+                log.info("plan:\n%s", plan.describe())
+                begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
+                _refuse_itself(source, target, plan)
+                begin_landing(target, plan.destination, options)
+                copy_out = Source(source)
+                copy_out.start(plan.origin.copy)
+                feed, reshaper = _middle(plan, copy_out, counters)
+                move(
+                    feed, reshaper, target, plan.destination.copy(plan.mapping), interrupt, counters,
+                    options.batch_bytes, on_progress, interval,
+                )  # fmt: skip
+                report.warnings += feed.warnings()
+                source.rollback()
+                finish_landing(target, plan.destination, options, report)
+        finally:
+            interrupt.close()
+    return report
+
+
+@contextmanager
+def reported(report: Report, counters: Counters) -> Iterator[None]:
+    """Fill the report however the body ends; an error of ours takes it along."""
+    start = time.perf_counter()
+    try:
+        yield
+        report.status = "done"
+    except CopypumpError as error:
+        report.error = str(error)
+        error.report = report
+        raise
+    finally:
+        report.seconds = time.perf_counter() - start
+        report.rows_read, report.bytes_read = counters.rows_read, counters.bytes_read
+        report.rows_written, report.bytes_written = counters.rows_written, counters.bytes_written
+        report.stages, report.bottleneck = counters.stages, counters.bottleneck
+        if report.status != "done":
+            report.rows_written = 0  # sent, perhaps, but rolled back
+
+
+def _refuse_itself(source: Session, target: Session, plan: Plan) -> None:
+    """Refuse to read what we write: rows would come again, or TRUNCATE would wait for ourselves for ever.
+
+    The source's transaction holds a lock on every table that it reads, views and queries included.
+    """
+    landing = plan.destination.table
+    if landing is None or not same_database(source, target):
+        return
+    table = plan.origin.table
+    if (table is not None and table.oid == landing.oid) or holds_lock(target, source.backend_pid(), landing):
+        raise RefusedError(
+            f"source and target are the same table: {plan.origin.name} reads {landing}, in the same database",
+            table=plan.destination.name,
+            hint="land in another table with --into",
+        )
+
+
+def _middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Reshaper | None]:
+    """What stands between the two COPYs: all of it, or for rows that go through whole, the framing alone."""
+    options, decoding = plan.options, plan.decoding
+    framer = Framer(len(plan.origin.columns), positions=decoding is not None, batch_rows=options.batch_rows)
+    decoder = None if decoding is None else decoding.decoder()
+    feed = WireFeed(source, framer, decoder, options.batch_bytes, options.batch_rows, counters)
+    if decoding is None:
+        return feed, None
+    stages = counters.stages
+    reshaper = Reshaper(
+        decoding, plan.transform, plan.mapping, options.batch_bytes, stages["transform"], stages["encode"]
+    )
+    return feed, reshaper

@@ -1,0 +1,167 @@
+"""Half a pump each: `read` gives a server's rows as Arrow, `write` lands an Arrow stream in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+
+from ..codec.decoder import Decoder
+from ..codec.framing import Framer
+from ..errors import Side, UsageError
+from ..postgres.connect import Connection
+from ..postgres.interrupt import Interrupt
+from ..postgres.session import Session
+from ..postgres.source import Source
+from .landing import begin_landing, find_landing, finish_landing, move, plan_destination
+from .mapping import make_mapping
+from .options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, Options
+from .origin import begin_origin, plan_origin
+from .pipeline import ArrowFeed, WireFeed
+from .plan import check_binary, chosen_types
+from .report import Counters, Report
+from .reshape import Reshaper
+from .run import OnProgress, reported
+
+
+class read:  # noqa: N801 - used like a function: with copypump.read(...) as batches
+    """A table's or a query's rows as a `pa.RecordBatchReader`, streamed.
+
+        with copypump.read(src, query="select * from orders") as batches:
+            for batch in batches: ...
+
+    The session is opened by entering, and nothing is open before. Leaving, early or not, cancels what still
+    runs, drains it, and closes the session (or gives the connection back idle), within seconds; batches that
+    were taken stay valid. The columns' PostgreSQL types stand in the fields' metadata.
+
+    Args:
+        src: a DSN as libpq takes it, or an open, idle psycopg connection.
+        query: a SELECT; or else
+        table: `[SCHEMA.]NAME`, quoted as in SQL where it needs it, with
+        columns: the columns to read, and
+        where: an SQL condition.
+        types: Arrow types to decode columns as, by name.
+        batch_rows: the most rows of one batch.
+        batch_bytes: about how many wire bytes make one batch.
+
+    Raises:
+        CopypumpError: on entering, or from the reader: DecodeError, SourceError, UnrepresentableError.
+
+    """
+
+    def __init__(
+        self,
+        src: str | Connection,
+        *,
+        query: str | None = None,
+        table: str | None = None,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        types: Mapping[str, str] | None = None,
+        batch_rows: int = DEFAULT_BATCH_ROWS,
+        batch_bytes: int = DEFAULT_BATCH_BYTES,
+    ) -> None:
+        self._src = src
+        self._options = Options.of(
+            query=query,
+            table=table,
+            columns=columns,
+            where=where,
+            types=types or {},
+            batch_rows=batch_rows,
+            batch_bytes=batch_bytes,
+        )
+        self._stack = ExitStack()
+
+    def __enter__(self) -> pa.RecordBatchReader:
+        options = self._options
+        with ExitStack() as stack:
+            interrupt = Interrupt()
+            stack.callback(interrupt.close)
+            session = stack.enter_context(Session(self._src, Side.SOURCE, interrupt=interrupt))
+            session.begin_source()
+            origin = plan_origin(session, options, None, None)
+            check_binary(origin)
+            decoder = Decoder(origin.columns, types=chosen_types(options.types, origin.columns))
+            session.rollback()
+            begin_origin(session, origin, options, None, None)
+            source = Source(session)
+            source.start(origin.copy)
+            framer = Framer(len(origin.columns), positions=True, batch_rows=options.batch_rows)
+            feed = WireFeed(source, framer, decoder, options.batch_bytes, options.batch_rows, Counters())
+            self._stack = stack.pop_all()
+        return pa.RecordBatchReader.from_batches(decoder.schema, _batches(feed))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+
+def _batches(feed: WireFeed) -> Iterator[pa.RecordBatch]:
+    for decoded, _size in feed:
+        yield decoded.batch
+
+
+def write(
+    dst: str | Connection,
+    table: str,
+    obj: Any,
+    *,
+    mode: str | None = None,
+    create: bool = False,
+    batch_bytes: int = DEFAULT_BATCH_BYTES,
+    on_progress: OnProgress | None = None,
+    progress_interval: float = 0.5,
+) -> Report:
+    """Land an Arrow stream in a table, in one transaction: all of it or nothing.
+
+    Args:
+        dst: a DSN as libpq takes it, or an open, idle psycopg connection.
+        table: `[SCHEMA.]NAME`, quoted as in SQL where it needs it.
+        obj: anything with `__arrow_c_stream__` or `__arrow_c_array__` (pyarrow, polars, pandas, duckdb, ...);
+            its columns match the table's by name.
+        mode: as for `pump`.
+        create: make the table from the stream's schema if it is missing.
+        batch_bytes: about how many bytes are encoded at once.
+        on_progress: as for `pump`.
+        progress_interval: as for `pump`.
+
+    Raises:
+        CopypumpError: as for `pump`.
+
+    """
+    options = Options.of(table=table, mode=mode, create=create, batch_bytes=batch_bytes)
+    reader = _reader(obj)
+    counters, report = Counters(), Report("failed", "an Arrow stream", table)
+    with reported(report, counters), ExitStack() as stack:
+        interrupt = Interrupt()
+        stack.callback(interrupt.close)
+        target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt))
+        target.begin_target()
+        fields = list(reader.schema)
+        destination = plan_destination(target, options, find_landing(target, options), (), (), fields)
+        mapping = make_mapping((), (), (), fields, destination.columns, destination.name)
+        report.target = destination.name
+        begin_landing(target, destination, options)
+        stages = counters.stages
+        reshaper = Reshaper(None, None, mapping, batch_bytes, stages["transform"], stages["encode"])
+        copy = destination.copy(mapping)
+        feed = ArrowFeed(reader, counters)
+        move(feed, reshaper, target, copy, interrupt, counters, batch_bytes, on_progress, progress_interval)
+        finish_landing(target, destination, options, report)
+    return report
+
+
+def _reader(obj: Any) -> pa.RecordBatchReader:
+    if hasattr(obj, "__arrow_c_stream__"):
+        return pa.RecordBatchReader.from_stream(obj)
+    if hasattr(obj, "__arrow_c_array__"):
+        batch = pa.record_batch(obj)
+        return pa.RecordBatchReader.from_batches(batch.schema, [batch])
+    raise UsageError(
+        f"write takes an object with __arrow_c_stream__ or __arrow_c_array__, not a {type(obj).__name__}"
+    )
