@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import pq
@@ -155,7 +156,45 @@ def last_words(pgconn: pq.abc.PGconn) -> pq.abc.PGresult:
     raise Lost(message)
 
 
-def _error(pgconn: pq.abc.PGconn, result: pq.abc.PGresult) -> Exception:
+def broken(pgconn: pq.abc.PGconn) -> psycopg.Error | Lost:
+    """Return why the socket broke: the server's last error if it sent one."""
+    try:
+        return _error(pgconn, last_words(pgconn))
+    except Lost as lost:
+        return lost
+
+
+def end_copy(
+    pgconn: pq.abc.PGconn,
+    fail: bytes | None = None,
+    *,
+    interrupt: Interrupt | None = None,
+    deadline: float | None = None,
+) -> list[pq.abc.PGresult]:
+    """Send CopyDone, or CopyFail with the text `fail`, and return the results; raises as `run()` does."""
+    try:
+        while pgconn.put_copy_end(fail) == 0:
+            wait(pgconn, writing=True, interrupt=interrupt, deadline=deadline)
+            pgconn.flush()
+    except psycopg.Error:
+        raise broken(pgconn) from None
+    return results(pgconn, interrupt=interrupt, deadline=deadline)
+
+
+def peek(pgconn: pq.abc.PGconn) -> bytes | None:
+    """Look at the next byte in the socket: b"" at its end or when broken, None when it is empty."""
+    with socket.socket(fileno=pgconn.socket) as line:
+        try:
+            return line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        finally:
+            line.detach()  # libpq owns the descriptor
+
+
+def _error(pgconn: pq.abc.PGconn, result: pq.abc.PGresult) -> psycopg.Error | Lost:
     """Return the exception for an error result; one that libpq made itself means a lost session."""
     if not result.error_field(pq.DiagnosticField.SQLSTATE) and pgconn.status != pq.ConnStatus.OK:
         return Lost(result.get_error_message().strip())
@@ -241,8 +280,8 @@ def _end_query(pgconn: pq.abc.PGconn, deadline: float) -> Cancel | None:  # noqa
                 pgconn.consume_input()
 
 
-def hang_up(connection: psycopg.Connection[object]) -> None:
-    """Close the session without another word from the server: the last resort, which always works."""
+def shut(connection: psycopg.Connection[Any]) -> None:
+    """End the socket in both directions, which also wakes a thread that waits for it or copies over it."""
     if not connection.closed:
         with (
             contextlib.suppress(OSError, psycopg.Error),
@@ -252,4 +291,9 @@ def hang_up(connection: psycopg.Connection[object]) -> None:
                 line.shutdown(socket.SHUT_RDWR)
             finally:
                 line.detach()  # libpq owns the descriptor
+
+
+def hang_up(connection: psycopg.Connection[Any]) -> None:
+    """Close the session without another word from the server: the last resort, which always works."""
+    shut(connection)
     connection.close()

@@ -7,8 +7,10 @@ session brings the connection back to idle, and closes it when that cannot be do
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -76,7 +78,10 @@ class Session:
         self.owned = isinstance(where, str)
         self.interrupt = interrupt
         self.committed: bool | None = None
+        self.notices = 0
         self._where = where
+        self._notice_handler: Callable[[pq.abc.PGresult], None] | None = None
+        self._native = threading.Lock()
         self._connection: Connection | None = None
 
     # Coming and going
@@ -86,6 +91,8 @@ class Session:
             self._connection = connect(self._where, self.side, interrupt=self.interrupt)
         else:
             self._borrow(self._where)
+        self._notice_handler = self.pgconn.notice_handler
+        self.pgconn.notice_handler = self._count_notice
         if self.server_version < OLDEST_SERVER:
             version = self.server_version // 10000
             self.close()
@@ -121,17 +128,56 @@ class Session:
 
     def close(self) -> None:
         """Close what we opened; give back what was given. Never waits; harmless when repeated."""
-        connection, self._connection = self._connection, None
+        connection = self._connection
         if connection is None:
             return
-        if not self.owned:
-            if connection.pgconn.transaction_status != pq.TransactionStatus.IDLE:
-                exchange.hang_up(connection)
-            connection.lock.release()
-        elif connection.pgconn.transaction_status == pq.TransactionStatus.IDLE:
+        connection.pgconn.notice_handler = self._notice_handler
+        if connection.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            self._hang_up()
+        elif self.owned:
             connection.close()
-        else:
-            exchange.hang_up(connection)
+        self._connection = None
+        if not self.owned:
+            connection.lock.release()
+
+    def _count_notice(self, notice: pq.abc.PGresult) -> None:
+        """Keep count, and let psycopg have it."""
+        self.notices += 1
+        if self._notice_handler is not None:
+            self._notice_handler(notice)
+
+    @contextlib.contextmanager
+    def native(self) -> Iterator[int]:
+        """Give the address of libpq's connection to a native loop; nobody frees it meanwhile.
+
+        Raises the side's error when the connection is closed.
+        """
+        with self._native:
+            # Missing from psycopg's protocol class, but there in all of its implementations.
+            handle: int | None = getattr(self.pgconn, "pgconn_ptr")  # noqa: B009 - mypy
+            if not handle:
+                raise translate(Lost("the connection is closed"), self.side)
+            yield handle
+
+    def _hang_up(self) -> None:
+        """Close as the last resort: end the socket, which ends a native loop on another thread, then free."""
+        exchange.shut(self.connection)
+        with self._native:
+            self.connection.close()
+
+    def quiesce(self, deadline: float) -> bool:
+        """End what the session is doing, its transaction aside; False when it had to be closed for that."""
+        # A native loop on another thread would have to be stopped by its interrupt first.
+        if not self._native.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            self._hang_up()
+            return False
+        try:
+            quiet = exchange.quiesce(self.pgconn, deadline)
+        finally:
+            self._native.release()
+        if not quiet:
+            self._hang_up()
+        return quiet
 
     # What it is
 
@@ -182,11 +228,12 @@ class Session:
         time.monotonic()).
         """
         with told(self.side):
-            return rows_of(self.pgconn, self._results(query, params, deadline)[-1])
+            return rows_of(self.pgconn, self.results(query, params, deadline)[-1])
 
-    def _results(
+    def results(
         self, query: Query, params: Sequence[Param] | None = None, deadline: float | None = None
     ) -> list[pq.abc.PGresult]:
+        """Run a query and return libpq's own results; raises psycopg.Error, Lost, Aborted, TimeoutError."""
         encoded = self.encode(query)
         bound = None if params is None else [_dump(value) for value in params]
         return exchange.run(self.pgconn, encoded, bound, interrupt=self.interrupt, deadline=deadline)
@@ -211,7 +258,7 @@ class Session:
             f"SET LOCAL {name} = {value}" for name, value, since in _SETTINGS if self.server_version >= since
         )
         with told(self.side):
-            self._results("; ".join((begin, *settings)))
+            self.results("; ".join((begin, *settings)))
 
     def commit(self) -> None:
         """Commit, and return only when it is certain that it held.
@@ -261,7 +308,7 @@ class Session:
         """Find out what became of a COMMIT without an answer."""
         connection = self.connection
         where = self._where if isinstance(self._where, str) else _dsn_of(connection)
-        exchange.hang_up(connection)
+        self._hang_up()
         outcome = Outcome.ABORTED if transaction is None else resolve(where, self.side, transaction)
         if outcome is Outcome.COMMITTED:
             self.committed = True
@@ -288,23 +335,22 @@ class Session:
         """
         if self._connection is None:
             return True
-        connection = self._connection
         if deadline is None:
             deadline = time.monotonic() + DEADLINE
         try:
-            idle = _rolled_back(connection.pgconn, deadline)
+            if not self.quiesce(deadline):
+                return False
+            idle = _rolled_back(self.pgconn, deadline)
         except BaseException:  # a second Ctrl-C: no more waiting
-            exchange.hang_up(connection)
+            self._hang_up()
             raise
         if not idle:
-            exchange.hang_up(connection)
+            self._hang_up()
         return idle
 
 
 def _rolled_back(pgconn: pq.abc.PGconn, deadline: float) -> bool:
-    """Bring the session to idle; whether that worked."""
-    if not exchange.quiesce(pgconn, deadline):
-        return False
+    """Bring a quiet session to idle; whether that worked."""
     # Twice, as a cancel request of quiesce() that came too late may hit the first.
     for _ in range(2):
         if pgconn.transaction_status == pq.TransactionStatus.IDLE:

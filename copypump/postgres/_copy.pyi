@@ -1,0 +1,24 @@
+"""The native COPY loops; see _copy.pyx."""
+
+MORE: int
+END: int
+SPOKE: int
+LOST: int
+STOPPED: int
+LATE: int
+
+def drain(
+    pgconn: int, interrupt: int, enough: int, most_rows: int, *, deadline: int = 0, gather_ns: int
+) -> tuple[bytearray, int, int, int]:
+    """Return (bytes, status, messages taken, ns waited)."""
+
+def push(
+    pgconn: int,
+    interrupt: int,
+    data: bytes | bytearray | memoryview,
+    sent: int,
+    *,
+    piece: int,
+    deadline: int = 0,
+) -> tuple[int, int, int]:
+    """Return (status, bytes sent in all, ns waited)."""

@@ -1,0 +1,263 @@
+"""What a server says about tables and queries, for the plan to check before anything moves.
+
+Every statement here is ours and fully qualified, so that no search_path can put something else in its
+place. They take a snapshot: ask them in a transaction before the one that locks and reads (GUARANTEES: LOCK
+comes first).
+"""
+
+from __future__ import annotations
+
+import difflib
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+
+from psycopg import sql
+
+from copypump.codec.column import Column
+from copypump.errors import RefusedError
+from copypump.postgres import exchange
+from copypump.postgres.names import parse_name, quote_name, show_name
+from copypump.postgres.session import Session
+from copypump.postgres.translate import told
+from copypump.postgres.types import load_types
+
+# pg_class.relkind of what has rows, as a user calls it.
+KINDS = {
+    "r": "table",
+    "p": "partitioned table",
+    "v": "view",
+    "m": "materialized view",
+    "f": "foreign table",
+}
+
+LockMode = Literal["ACCESS SHARE", "ROW EXCLUSIVE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"]
+
+# LOCK TABLE takes only these (GUARANTEES: 42809 otherwise).
+_LOCKABLE = frozenset("rpv")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One row of pg_class that has rows of its own, and what we may do with it.
+
+    `kind` is relkind (see KINDS), `persistence` relpersistence (p permanent, u unlogged, t temporary).
+    `columns` are in their order, without dropped ones. `has_children`: other tables inherit from it
+    (partitions count). `has_triggers`: row triggers of a user's fire on INSERT; `instead_trigger`: one is
+    INSTEAD OF INSERT (a view then takes COPY). `can_select` and `can_insert` hold for the whole table, not
+    for single columns only.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    persistence: str
+    columns: tuple[Column, ...]
+    has_children: bool
+    has_triggers: bool
+    instead_trigger: bool
+    has_rules: bool
+    row_security: bool
+    can_select: bool
+    can_insert: bool
+    can_truncate: bool
+
+    @property
+    def qualified(self) -> sql.Identifier:
+        """The name for psycopg.sql."""
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def can_lock(self) -> bool:
+        """Whether `lock_table()` can work in ACCESS SHARE mode."""
+        return self.kind in _LOCKABLE and self.can_select
+
+    def __str__(self) -> str:
+        return show_name(self.schema, self.name)
+
+
+_TABLE = """
+SELECT c.oid, n.nspname, c.relname, c.relkind::pg_catalog.text, c.relpersistence::pg_catalog.text,
+       EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent OPERATOR(pg_catalog.=) c.oid),
+       EXISTS (SELECT FROM pg_catalog.pg_trigger t
+                WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal
+                  AND t.tgtype OPERATOR(pg_catalog.&) 4::pg_catalog.int2 OPERATOR(pg_catalog.<>) 0
+                  AND t.tgenabled OPERATOR(pg_catalog.<>) 'D'),
+       EXISTS (SELECT FROM pg_catalog.pg_trigger t
+                WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal
+                  AND t.tgtype OPERATOR(pg_catalog.&) 68::pg_catalog.int2 OPERATOR(pg_catalog.=) 68),
+       EXISTS (SELECT FROM pg_catalog.pg_rewrite r
+                WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.=) '3'),
+       c.relrowsecurity,
+       pg_catalog.has_table_privilege(c.oid, 'SELECT'),
+       pg_catalog.has_table_privilege(c.oid, 'INSERT'),
+       pg_catalog.has_table_privilege(c.oid, 'TRUNCATE')
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+ WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1::pg_catalog.text)"""
+
+# A domain can forbid NULL, or give a default, by itself.
+_COLUMNS = """
+SELECT a.attname, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod),
+       a.attnotnull OR t.typnotnull, a.attgenerated OPERATOR(pg_catalog.<>) '',
+       a.attidentity::pg_catalog.text, a.atthasdef OR t.typdefault IS NOT NULL
+  FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
+ WHERE a.attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
+   AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+ ORDER BY a.attnum"""
+
+_VISIBLE = """
+SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid)
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+ WHERE c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f}'::pg_catalog.text[])
+   AND n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'
+   AND n.nspname OPERATOR(pg_catalog.<>) 'information_schema'
+   AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+ ORDER BY 3 DESC, 1, 2
+ LIMIT 10000"""
+
+
+def find_table(session: Session, name: str) -> Table | None:
+    """Return the table that `name` ("[SCHEMA.]NAME", by the role's search_path) means, if any.
+
+    RefusedError when the name cannot be one, or is that of an index, a sequence or a composite type.
+    """
+    schema, plain = parse_name(name)
+    quoted = quote_name(plain) if schema is None else f"{quote_name(schema)}.{quote_name(plain)}"
+    found = session.execute(_TABLE, [quoted])
+    if not found:
+        return None
+    oid, *values = found[0]
+    if values[2] not in KINDS:
+        raise RefusedError(
+            f"{show_name(values[0], values[1])} is no table, view or foreign table",
+            side=session.side,
+            table=name,
+        )
+    schema, plain, kind, persistence, *flags = values
+    return Table(oid, schema, plain, kind, persistence, _columns(session, oid), *flags)
+
+
+def _columns(session: Session, oid: int) -> tuple[Column, ...]:
+    """Return a table's columns in their order."""
+    rows = session.execute(_COLUMNS, [oid])
+    types = load_types(session, {row[1] for row in rows})
+    return tuple(
+        Column(
+            name=column,
+            type=types[type_oid],
+            typmod=typmod,
+            declared=declared,
+            not_null=not_null,
+            generated=generated,
+            identity=identity,
+            has_default=has_default,
+        )
+        for column, type_oid, typmod, declared, not_null, generated, identity, has_default in rows
+    )
+
+
+def suggest(session: Session, name: str, limit: int = 3) -> list[str]:
+    """Return names of tables near to `name`, nearest first, written as a user would write them."""
+    schema, plain = parse_name(name)
+    names = {
+        (table if visible and schema is None else f"{owner}.{table}"): show_name(owner, table)
+        for owner, table, visible in session.execute(_VISIBLE)
+    }
+    wanted = plain if schema is None else f"{schema}.{plain}"
+    near = difflib.get_close_matches(wanted, names, limit, cutoff=0.6)
+    # The same name in a schema that the search_path lacks is nearest of all.
+    near = [key for key in names if schema is None and key.endswith(f".{plain}")][:limit] + near
+    return [names[key] for key in dict.fromkeys(near)][:limit]
+
+
+def bare_query(query: str) -> str:
+    """Return the query without the blanks and semicolons at its end, fit for COPY (query<newline>)."""
+    return query.strip().rstrip("; \t\r\n")
+
+
+def describe_query(session: Session, query: str) -> tuple[Column, ...]:
+    """Return the columns of a query's result; the server parses it and executes nothing.
+
+    Only name, type, typmod and declared of the columns are known. The transaction holds ACCESS SHARE locks
+    on all tables of the query from then on. RefusedError when it gives no rows, or has parameters, unnamed
+    or equal columns.
+    """
+    pgconn, side = session.pgconn, session.side
+    statement = session.encode(bare_query(query))
+    with told(side):
+        exchange.exchange(pgconn, lambda: pgconn.send_prepare(b"", statement), interrupt=session.interrupt)
+        [described] = exchange.exchange(
+            pgconn, lambda: pgconn.send_describe_prepared(b""), interrupt=session.interrupt
+        )
+    if described.nparams:
+        raise RefusedError("the query has parameters ($1 ...), and nothing gives them values", side=side)
+    if not described.nfields:
+        raise RefusedError(
+            "the query returns no columns", side=side, hint="a SELECT, TABLE or VALUES is expected"
+        )
+    encoding = exchange.encoding(pgconn)
+    names = [(described.fname(at) or b"").decode(encoding) for at in range(described.nfields)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise RefusedError(
+            f"the query has more than one column {', '.join(map(quote_name, twice))}",
+            side=side,
+            hint="give each its own name with AS",
+        )
+    fields = [(described.ftype(at), described.fmod(at)) for at in range(described.nfields)]
+    types = load_types(session, {oid for oid, _ in fields})
+    return tuple(
+        Column(name=name, type=types[oid], typmod=typmod, declared=_declared(session, oid, typmod))
+        for name, (oid, typmod) in zip(names, fields, strict=True)
+    )
+
+
+def _declared(session: Session, oid: int, typmod: int) -> str:
+    """Return a type as SQL writes it."""
+    query = "SELECT pg_catalog.format_type($1::pg_catalog.oid, $2::pg_catalog.int4)"
+    return str(session.execute(query, [oid, typmod])[0][0])
+
+
+def has_rows(session: Session, table: Table) -> bool:
+    """Whether the table holds a row; of an inheritance parent only its own rows count, as for COPY."""
+    only = sql.SQL("ONLY ") if table.kind == "r" else sql.SQL("")
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {}{})").format(only, table.qualified)
+    return bool(session.execute(query)[0][0])
+
+
+def lock_table(session: Session, table: Table, mode: LockMode = "ACCESS SHARE") -> bool:
+    """Lock the table until the transaction ends; False, with nothing done, where that cannot be.
+
+    Takes no snapshot. Children are locked too.
+    """
+    if table.kind not in _LOCKABLE or (mode == "ACCESS SHARE" and not table.can_select):
+        return False
+    session.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(table.qualified, sql.SQL(mode)))
+    return True
+
+
+def same_database(source: Session, target: Session) -> bool:
+    """Whether both sessions, each in a transaction, are in one database, however they got there.
+
+    Only within one database two sessions meet at an advisory lock; it is held until their transactions end.
+    """
+    key = secrets.randbits(63)
+    source.execute("SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int8)", [key])
+    [(free,)] = target.execute("SELECT pg_catalog.pg_try_advisory_xact_lock($1::pg_catalog.int8)", [key])
+    return not free
+
+
+def holds_lock(session: Session, pid: int, table: Table) -> bool:
+    """Whether the backend `pid`, of the same database, holds a lock on the table."""
+    query = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l
+                WHERE l.pid OPERATOR(pg_catalog.=) $1::pg_catalog.int4 AND l.granted
+                  AND l.relation OPERATOR(pg_catalog.=) $2::pg_catalog.oid
+                  AND l.database OPERATOR(pg_catalog.=) (
+                      SELECT d.oid FROM pg_catalog.pg_database d
+                       WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))"""
+    return bool(session.execute(query, [pid, table.oid])[0][0])
