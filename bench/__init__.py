@@ -1,0 +1,1 @@
+"""Side by side on the same rows in the same run: copypump, the raw pipe, and the peers."""
