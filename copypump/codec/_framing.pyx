@@ -46,7 +46,7 @@ cdef void walk(
 
     Where a field starts hangs on the length before it: a chain of loads, 2 ns a field. A column whose
     lengths were all alike is stepped over by that length, and the processor runs ahead while it compares:
-    1.4 ns on TPC-H lineitem. Guessing the last length also where lengths vary was worse than no guess (2.8 ns).
+    1.4 ns on TPC-H lineitem. Guessing also where lengths vary was worse than no guess (2.8 ns).
     """
     cdef const uint8_t *row = start
     cdef const uint8_t *at

@@ -1,0 +1,324 @@
+"""One numeric field: read and checked, then as a scaled integer or as the server's text.
+
+The wire form (numeric_send of PostgreSQL's numeric.c) is a head of four 16-bit words - how many digits, the
+weight of the first (its value is digit * 10000 ** weight), the sign, the display scale - and then the digits,
+each 0 to 9999. A function gives OK or the fault that makes its field impossible or not representable.
+"""
+
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+cdef extern from "_wire.h" nogil:
+    uint16_t load16(const uint8_t *at)
+    uint32_t load32(const uint8_t *at)
+    uint64_t load64(const uint8_t *at)
+
+cdef extern from *:
+    """
+    typedef unsigned __int128 uint128;
+
+    /* 10000 ** index; the four zeros in front take the digit groups that a field does not have. */
+    static const uint64_t copypump_groups[8] = {0, 0, 0, 0, 1, 10000, 100000000, 1000000000000};
+    static const uint64_t copypump_tens[19] = {
+        1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 100000ULL, 1000000ULL, 10000000ULL, 100000000ULL,
+        1000000000ULL, 10000000000ULL, 100000000000ULL, 1000000000000ULL, 10000000000000ULL,
+        100000000000000ULL, 1000000000000000ULL, 10000000000000000ULL, 100000000000000000ULL,
+        1000000000000000000ULL};
+    """
+    ctypedef unsigned long long uint128
+    const uint64_t *copypump_groups
+    const uint64_t *copypump_tens
+
+
+# What can be wrong with a field; `decoder.Fault` gives the same numbers their names and texts.
+cdef enum Fault:
+    OK
+    LENGTH
+    INVALID
+    VERSION
+    UTF8
+    OUT_OF_RANGE
+    NOT_A_NUMBER
+    INFINITE
+    TOO_PRECISE
+    TOO_BIG
+    MIDNIGHT
+    TOO_LATE
+    TOO_MUCH
+
+
+cdef enum:
+    # Sign words, and the largest display scale (NUMERIC_DSCALE_MASK), of PostgreSQL's numeric.c.
+    POSITIVE = 0x0000
+    NEGATIVE = 0x4000
+    NAN_SIGN = 0xC000
+    PLUS_INFINITY = 0xD000
+    MINUS_INFINITY = 0xF000
+    MAX_DSCALE = 0x3FFF
+
+
+# A numeric that was found possible; its digits stand without leading and trailing zero groups.
+cdef struct Numeric:
+    const uint8_t *digits
+    int count
+    int weight
+    int sign
+    int dscale
+
+
+cdef inline int examine(const uint8_t *at, int32_t length, Numeric *number) noexcept nogil:
+    """Check a whole field, and give its parts; a zero has no digits and no sign."""
+    cdef int count, i
+    if length < 8:
+        return LENGTH
+    count = load16(at)
+    if length != 8 + 2 * count:
+        return INVALID
+    number.weight = <int16_t>load16(at + 2)
+    number.sign = load16(at + 4)
+    number.dscale = load16(at + 6)
+    number.digits = at + 8
+    if number.dscale > MAX_DSCALE:
+        return INVALID
+    if number.sign == NAN_SIGN or number.sign == PLUS_INFINITY or number.sign == MINUS_INFINITY:
+        number.count = 0
+        return OK if count == 0 else INVALID
+    if number.sign != POSITIVE and number.sign != NEGATIVE:
+        return INVALID
+    for i in range(count):
+        if load16(number.digits + 2 * i) > 9999:
+            return INVALID
+    while count > 0 and load16(number.digits) == 0:
+        number.digits += 2
+        number.weight -= 1
+        count -= 1
+    while count > 0 and load16(number.digits + 2 * count - 2) == 0:
+        count -= 1
+    number.count = count
+    if count == 0:
+        number.weight = 0
+        number.sign = POSITIVE
+    return OK
+
+
+cdef inline int width_of(int digit) noexcept nogil:
+    """How many decimal digits a group has, 1 to 4."""
+    return 4 if digit > 999 else 3 if digit > 99 else 2 if digit > 9 else 1
+
+
+cdef inline int fit(const Numeric *number, int precision, int scale, int *last) noexcept nogil:
+    """Whether a number is a decimal(precision, scale), exactly; `last` becomes its last group's exponent.
+
+    The first group alone tells how many digits the whole has: it is not zero, and groups below it add none.
+    """
+    cdef int lowest
+    if number.sign == NAN_SIGN:
+        return NOT_A_NUMBER
+    if number.sign > NEGATIVE:
+        return INFINITE
+    last[0] = 0
+    if number.count == 0:
+        return OK
+    last[0] = 4 * (number.weight - number.count + 1) + scale
+    lowest = load16(number.digits + 2 * number.count - 2)
+    if last[0] < -3 or (last[0] < 0 and lowest % <int>copypump_tens[-last[0]] != 0):
+        return TOO_PRECISE
+    if 4 * number.weight + scale + width_of(load16(number.digits)) > precision:
+        return TOO_BIG
+    return OK
+
+
+cdef inline int decimal128(
+    const uint8_t *at, int32_t length, int precision, int scale, uint64_t *out
+) noexcept nogil:
+    """Any field as a decimal128 (precision at most 38: no step below can overflow)."""
+    cdef Numeric number
+    cdef uint128 value = 0
+    cdef int fault = examine(at, length, &number)
+    cdef int last, i
+    if fault == OK:
+        fault = fit(&number, precision, scale, &last)
+    if fault != OK:
+        return fault
+    for i in range(number.count - 1):
+        value = value * 10000 + load16(number.digits + 2 * i)
+    if number.count:
+        if last < 0:
+            value = (
+                value * copypump_tens[4 + last]
+                + load16(number.digits + 2 * number.count - 2) / <uint32_t>copypump_tens[-last]
+            )
+        else:
+            value = value * 10000 + load16(number.digits + 2 * number.count - 2)
+            while last > 18:
+                value *= copypump_tens[18]
+                last -= 18
+            value *= copypump_tens[last]
+    if number.sign == NEGATIVE:
+        value = 0 - value
+    out[0] = <uint64_t>value
+    out[1] = <uint64_t>(value >> 64)
+    return OK
+
+
+cdef inline void multiply_add(uint64_t *limbs, uint64_t factor, uint64_t addend) noexcept nogil:
+    """Let limbs (four of 64 bits, the lowest first) be limbs * factor + addend."""
+    cdef uint128 carry = addend
+    cdef int i
+    for i in range(4):
+        carry += <uint128>limbs[i] * factor
+        limbs[i] = <uint64_t>carry
+        carry = carry >> 64
+
+
+cdef inline int decimal256(
+    const uint8_t *at, int32_t length, int precision, int scale, uint64_t *out
+) noexcept nogil:
+    """Any field as a decimal256 (precision at most 76: no step below can overflow)."""
+    cdef Numeric number
+    cdef int fault = examine(at, length, &number)
+    cdef uint128 carry = 1
+    cdef int last, i
+    if fault == OK:
+        fault = fit(&number, precision, scale, &last)
+    if fault != OK:
+        return fault
+    memset(out, 0, 32)
+    for i in range(number.count - 1):
+        multiply_add(out, 10000, load16(number.digits + 2 * i))
+    if number.count:
+        if last < 0:
+            i = load16(number.digits + 2 * number.count - 2) / <int>copypump_tens[-last]
+            multiply_add(out, copypump_tens[4 + last], i)
+        else:
+            multiply_add(out, 10000, load16(number.digits + 2 * number.count - 2))
+            while last > 18:
+                multiply_add(out, copypump_tens[18], 0)
+                last -= 18
+            multiply_add(out, copypump_tens[last], 0)
+    if number.sign == NEGATIVE:
+        for i in range(4):
+            carry += <uint64_t>~out[i]
+            out[i] = <uint64_t>carry
+            carry = carry >> 64
+    return OK
+
+
+cdef inline bint small_decimal(
+    const uint8_t *at, int32_t length, int groups, int cut, uint64_t limit, int64_t *out
+) noexcept nogil:
+    """The usual number: at most four digit groups, below 10 ** 16 when scaled by 10000 ** groups.
+
+    Gives False, and leaves the field to `decimal128`, where that does not hold or anything is odd. `cut` is
+    how many zeros (0 to 3) that scale has too many, `limit` is 10 ** precision. Eight bytes of digits are
+    read whatever the length, so the caller knows that they are there.
+    """
+    cdef uint64_t head = load64(at)
+    cdef uint64_t digits = load64(at + 8)
+    cdef uint64_t value, whole
+    cdef int count = <int>(head >> 48)
+    cdef int top = <int16_t>(head >> 32) + groups
+    if (
+        top > 3 or count > top + 1 or length != 8 + 2 * count
+        or head & 0xBFFFC000u  # a sign other than NEGATIVE, or a display scale beyond MAX_DSCALE
+    ):
+        return False
+    # Only the digits that are the field's; shifted twice, because a shift by all 64 bits is not defined.
+    digits &= ~((<uint64_t>-1 >> (8 * count)) >> (8 * count))
+    # A group above 9999 has a high bit, or gets one when 0x8000 - 10000 is added.
+    if (digits | (digits + 0x58F058F058F058F0u)) & 0x8000800080008000u:
+        return False
+    value = (
+        (digits >> 48) * copypump_groups[top + 4]
+        + (digits >> 32 & 0xFFFF) * copypump_groups[top + 3]
+        + (digits >> 16 & 0xFFFF) * copypump_groups[top + 2]
+        + (digits & 0xFFFF) * copypump_groups[top + 1]
+    )
+    # Divisions by constants are multiplications, and `cut` is a constant where this is inlined.
+    if cut == 0:
+        whole = value
+    elif cut == 1:
+        whole = value / 10
+    elif cut == 2:
+        whole = value / 100
+    else:
+        whole = value / 1000
+    if whole * copypump_tens[cut] != value or whole >= limit:
+        return False
+    out[0] = -<int64_t>whole if head & <uint64_t>(NEGATIVE << 16) else <int64_t>whole
+    return True
+
+
+cdef inline int text_length(const uint8_t *at, int32_t length, Numeric *number, int64_t *size) noexcept nogil:
+    """Check a field, and count the bytes of the server's text for it (as get_str_from_var of numeric.c)."""
+    cdef int fault = examine(at, length, number)
+    cdef int decimals
+    if fault != OK:
+        return fault
+    if number.sign == NAN_SIGN:
+        size[0] = 3
+        return OK
+    if number.sign > NEGATIVE:
+        size[0] = 8 if number.sign == PLUS_INFINITY else 9
+        return OK
+    if number.count and number.weight - number.count + 1 < 0:
+        # A server keeps no digits beyond the display scale; they would be lost in the text.
+        decimals = 4 * (number.count - 1 - number.weight) - number.dscale
+        if decimals > 3 or (
+            decimals > 0
+            and load16(number.digits + 2 * number.count - 2) % <int>copypump_tens[decimals] != 0
+        ):
+            return INVALID
+    size[0] = 1 if number.weight < 0 or not number.count else (
+        4 * number.weight + width_of(load16(number.digits))
+    )
+    size[0] += (number.sign == NEGATIVE) + (1 + number.dscale if number.dscale else 0)
+    return OK
+
+
+cdef inline int group_at(const Numeric *number, int index) noexcept nogil:
+    """The digit group `index` places after the first; zero where none is kept."""
+    return load16(number.digits + 2 * index) if 0 <= index < number.count else 0
+
+
+cdef inline int put_digits(uint8_t *out, int group, int skip, int keep) noexcept nogil:
+    """Write the digits skip..keep-1 of a group's four, and give how many those are."""
+    cdef uint8_t four[4]
+    four[0] = <uint8_t>(48 + group / 1000)
+    four[1] = <uint8_t>(48 + group / 100 % 10)
+    four[2] = <uint8_t>(48 + group / 10 % 10)
+    four[3] = <uint8_t>(48 + group % 10)
+    memcpy(out, four + skip, keep - skip)
+    return keep - skip
+
+
+cdef inline void write_text(const Numeric *number, uint8_t *out) noexcept nogil:
+    """Write the text whose size `text_length` gave."""
+    cdef int index, left = number.dscale
+    if number.sign == NAN_SIGN:
+        memcpy(out, b"NaN", 3)
+        return
+    if number.sign == PLUS_INFINITY:
+        memcpy(out, b"Infinity", 8)
+        return
+    if number.sign == MINUS_INFINITY:
+        memcpy(out, b"-Infinity", 9)
+        return
+    if number.sign == NEGATIVE:
+        out[0] = c"-"
+        out += 1
+    if number.weight < 0 or not number.count:
+        out[0] = c"0"
+        out += 1
+    else:
+        out += put_digits(out, group_at(number, 0), 4 - width_of(group_at(number, 0)), 4)
+        for index in range(1, number.weight + 1):
+            out += put_digits(out, group_at(number, index), 0, 4)
+    if left:
+        out[0] = c"."
+        out += 1
+    index = number.weight + 1
+    while left > 0:
+        out += put_digits(out, group_at(number, index), 0, 4 if left > 4 else left)
+        left -= 4
+        index += 1
