@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -136,15 +137,15 @@ class Reshaper:
         self.rows += rows
         return encoded
 
-    def _row_ids(self, batch: pa.RecordBatch) -> pa.Array | None:
+    def _row_ids(self, batch: pa.RecordBatch) -> pa.Array[Any] | None:
         """The transform's row column, as int32; None where every row stands where it stood."""
         if self._transform is None or self._transform.reads is None:
             return None
         return cast(batch.column(ROW_INDEX), pa.int32(), ROW_INDEX, self.rows)
 
     def _array(
-        self, mapped: Mapped, batch: pa.RecordBatch, decoded: Decoded, row_ids: pa.Array | None
-    ) -> pa.Array | None:
+        self, mapped: Mapped, batch: pa.RecordBatch, decoded: Decoded, row_ids: pa.Array[Any] | None
+    ) -> pa.Array[Any] | None:
         """The Arrow column that the encoder takes for one target column; None for wire bytes."""
         origin = mapped.origin
         if isinstance(origin, Wire):
@@ -157,7 +158,7 @@ class Reshaper:
         return cast(array, self._type_of(mapped, origin, array.type), mapped.column.name, self.rows)
 
     @staticmethod
-    def _picked(array: pa.Array, row_ids: pa.Array | None) -> pa.Array:
+    def _picked(array: pa.Array[Any], row_ids: pa.Array[Any] | None) -> pa.Array[Any]:
         if row_ids is None:
             return array
         try:

@@ -10,7 +10,6 @@ from copypump.postgres.session import Session
 
 _TYPES = """
 SELECT t.oid, n.nspname, t.typname, t.typtype::pg_catalog.text, t.typelem, t.typbasetype, t.typtypmod,
-t.typrelid,
        t.typinput OPERATOR(pg_catalog.=) 'pg_catalog.array_in'::pg_catalog.regproc,
        t.typsend::pg_catalog.oid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
            AND t.typreceive::pg_catalog.oid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid,
