@@ -1,0 +1,76 @@
+"""Rows from one PostgreSQL to another, as fast as a raw pipe, through a vectorized function of yours.
+
+`pump` does the whole job, `read` and `write` half of it each, `reads` marks a transform with the columns that
+it reads. Names are resolved when they are first used: `import copypump` loads neither pyarrow nor psycopg.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .engine.api import pump as pump
+    from .engine.report import Progress as Progress
+    from .engine.report import Report as Report
+    from .engine.streams import read as read
+    from .engine.streams import write as write
+    from .errors import CastError as CastError
+    from .errors import CopypumpError as CopypumpError
+    from .errors import DecodeError as DecodeError
+    from .errors import OutcomeUnknownError as OutcomeUnknownError
+    from .errors import RefusedError as RefusedError
+    from .errors import SourceError as SourceError
+    from .errors import TargetError as TargetError
+    from .errors import TransformError as TransformError
+    from .errors import UnrepresentableError as UnrepresentableError
+    from .errors import UsageError as UsageError
+    from .transforms import reads as reads
+
+    __version__: str
+
+# Each public name and the module that it comes from; the imports above give type checkers the same.
+_HOMES = {
+    "pump": "engine.api",
+    "read": "engine.streams",
+    "write": "engine.streams",
+    "reads": "transforms",
+    "Report": "engine.report",
+    "Progress": "engine.report",
+    "CopypumpError": "errors",
+    "UsageError": "errors",
+    "RefusedError": "errors",
+    "SourceError": "errors",
+    "DecodeError": "errors",
+    "TargetError": "errors",
+    "TransformError": "errors",
+    "UnrepresentableError": "errors",
+    "CastError": "errors",
+    "OutcomeUnknownError": "errors",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name's module when the name is first used (PEP 562)."""
+    value: object
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            value = version(__name__)
+        except PackageNotFoundError:  # a checkout that was built in place
+            value = "0+not.installed"
+    elif name in _HOMES:
+        from importlib import import_module
+
+        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names too."""
+    return sorted({*globals(), *__all__})
