@@ -1,0 +1,237 @@
+"""The options that commands share, in groups, and how their values are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ..engine.modes import MODES
+from ..engine.options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES
+from . import logs
+from .output import Face
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+# An SQL identifier: in double quotes (a doubled one stands for itself), or anything without a separator.
+_NAME = r'"(?:[^"]|"")+"|[^\s",=]+'
+_NAMES = re.compile(rf"\s*({_NAME})\s*(?:,|$)")
+_TYPED = re.compile(rf"\s*({_NAME})\s*=\s*(\S.*?)\s*")
+# As in PostgreSQL's own settings, kB, MB and GB are powers of 1,024.
+_SIZE = re.compile(r"\s*(\d+)\s*([kmg]?)i?b?\s*", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+# Values ---------------------------------------------------------------------------------------------------
+
+
+def identifier(text: str) -> str:
+    """Read a name as SQL does: as it stands within quotes, in lower case (of ASCII) without them."""
+    if text.startswith('"'):
+        return text[1:-1].replace('""', '"')
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Read column names, separated by commas."""
+    if value is None:
+        return None
+    names, position = [], 0
+    while position < len(value.rstrip()):
+        match = _NAMES.match(value, position)
+        if match is None:
+            raise click.BadParameter('write column names as in SQL, separated by commas: id,"Full name"')
+        names.append(identifier(match[1]))
+        position = match.end()
+    return tuple(names)
+
+
+def _typed(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Read Arrow types by column name."""
+    types: dict[str, str] = {}
+    for value in values:
+        match = _TYPED.fullmatch(value)
+        if match is None:
+            raise click.BadParameter("write COLUMN=ARROW_TYPE, such as price=decimal128(18,4)")
+        name = identifier(match[1])
+        if types.setdefault(name, match[2]) != match[2]:
+            raise click.BadParameter(f'two types for the column "{name}"')
+    return types
+
+
+def _size(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
+    """Read a number of bytes."""
+    match = _SIZE.fullmatch(value)
+    if match is None:
+        raise click.BadParameter("write a size such as 1048576, 512kB or 4MB")
+    size = int(match[1]) * _UNITS[match[2].lower()]
+    if not 1 <= size <= MAX_BATCH_BYTES:
+        raise click.BadParameter(f"it must lie between 1 and {MAX_BATCH_BYTES:,} bytes")
+    return size
+
+
+def _query(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Read the query from its file where `@file` names one."""
+    if value is None or not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise click.BadParameter(f"{value[1:]} cannot be read: {reason}") from None
+
+
+def _writable(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Check that the report can be written, as far as can be told before the run."""
+    if value is not None and value != "-" and not Path(value).absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no directory {Path(value).parent}")
+    return value
+
+
+def _debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.ensure_object(Face).debug = value
+
+
+def _log_format(ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    ctx.ensure_object(Face).json = value == "json"
+    return value
+
+
+# Groups ---------------------------------------------------------------------------------------------------
+
+
+def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Make one decorator of several; help lists their options in this order."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+
+
+def _endpoint(name: str, words: str) -> Callable[[F], F]:
+    return click.option(
+        f"--{name}",
+        metavar="DSN",
+        required=True,
+        envvar=f"COPYPUMP_{name.upper()}",
+        show_envvar=True,
+        help=f'{words}, as libpq takes it: a URI, key=value pairs, service=NAME; "" for PG* variables alone.',
+    )
+
+
+endpoints = together(_endpoint("src", "The source"), _endpoint("dst", "The target"))
+
+selection = together(
+    click.option("--table", metavar="[SCHEMA.]NAME", help="The table to copy, its name written as in SQL."),
+    click.option(
+        "--query", metavar="SQL|@FILE", callback=_query, help="A query to copy, or the file that it is in."
+    ),
+    click.option(
+        "--columns", metavar="COLUMN,...", callback=_names, help="With --table: only these, in this order."
+    ),
+    click.option("--where", metavar="SQL", help="With --table: only rows for which this holds."),
+    click.option(
+        "--into", metavar="[SCHEMA.]NAME", help="The target table; by default the one of --table's name."
+    ),
+)
+
+transforming = together(
+    click.option(
+        "--transform",
+        metavar="MODULE:FUNCTION",
+        multiple=True,
+        help="A function on pyarrow record batches; repeat it for a chain, in order.",
+    ),
+    click.option(
+        "--pythonpath",
+        metavar="DIR",
+        type=click.Path(exists=True, file_okay=False),
+        multiple=True,
+        help="Where its module is, beside the current directory; repeatable.",
+    ),
+    click.option(
+        "--reads",
+        metavar="COLUMN,...",
+        callback=_names,
+        help="The columns that the transforms read; the others pass untouched. By default what"
+        " @copypump.reads says, or else all.",
+    ),
+    click.option(
+        "--type",
+        "types",
+        metavar="COLUMN=ARROW_TYPE",
+        callback=_typed,
+        multiple=True,
+        help="Decode a column as this type, such as price=decimal128(18,4); repeatable.",
+    ),
+)
+
+landing = together(
+    click.option(
+        "--mode",
+        type=click.Choice(list(MODES)),
+        help="; ".join(f"{mode.name}: {mode.help}" for mode in MODES.values())
+        + ". Without it, the target must be empty.",
+    ),
+    click.option("--create", is_flag=True, help="Make the target table from what arrives, if it is missing."),
+)
+
+tuning = together(
+    click.option(
+        "--batch-rows",
+        metavar="N",
+        type=click.IntRange(1, 1 << 24),
+        default=DEFAULT_BATCH_ROWS,
+        show_default=True,
+        help="The most rows that a transform is given at once.",
+    ),
+    click.option(
+        "--batch-bytes",
+        metavar="SIZE",
+        default=f"{DEFAULT_BATCH_BYTES >> 10}kB",
+        show_default=True,
+        callback=_size,
+        help="About how many bytes of rows make one batch.",
+    ),
+)
+
+reporting = together(
+    click.option("--progress/--no-progress", default=True, help="Show progress on stderr, or do not."),
+    click.option(
+        "--report",
+        metavar="FILE|-",
+        type=click.Path(dir_okay=False, writable=True, allow_dash=True),
+        callback=_writable,
+        help="Write a report as JSON; with - stdout is that JSON alone.",
+    ),
+)
+
+diagnostics = together(
+    click.option(
+        "--log-level",
+        type=click.Choice(logs.LEVELS),
+        default="warning",
+        show_default=True,
+        help="Log to stderr from this level on.",
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(logs.FORMATS),
+        default="text",
+        show_default=True,
+        is_eager=True,
+        callback=_log_format,
+        help="With json, all of stderr is one JSON object a line.",
+    ),
+    click.option(
+        "--debug",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_debug,
+        help="Show tracebacks, which may hold values of your rows.",
+    ),
+)

@@ -1,0 +1,164 @@
+"""What the command line says: results on stdout, everything else on stderr, errors as one clear block.
+
+Nothing here may break a run: a closed pipe or a full disk behind stdout or stderr is said where it still can
+be, and changes neither what happened to the rows nor the exit code that tells it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from ..errors import CopypumpError, ExitCode, OutcomeUnknownError, Terminated, printable
+from . import logs
+
+if TYPE_CHECKING:
+    from ..engine.report import Progress, Report
+
+
+@dataclass(slots=True)
+class Face:
+    """How this process speaks, as its options say."""
+
+    debug: bool = False
+    json: bool = False
+
+
+def result(text: str) -> None:
+    """Print a result to stdout."""
+    problem = _write(text, sys.stdout)
+    if problem:
+        note(f"the result could not be written to stdout: {problem}")
+
+
+def note(text: str) -> None:
+    """Print anything else to stderr."""
+    _write(text, sys.stderr)
+
+
+def _write(text: str, stream: IO[str] | None) -> str | None:
+    """Print a line; return what went wrong, and see to it that Python's flush at exit does not fail too."""
+    if stream is None:  # the process was started with it closed
+        return "it is closed"
+    try:
+        click.echo(text, file=stream, color=None if _coloured(stream) else False)
+        stream.flush()
+    except (OSError, ValueError) as error:
+        try:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        except (OSError, ValueError):  # a stream of a test, without a file below it
+            pass
+        return "its reader has gone" if isinstance(error, BrokenPipeError) else printable(str(error))
+    return None
+
+
+def _coloured(stream: IO[str]) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+# Errors ---------------------------------------------------------------------------------------------------
+
+
+def failed(error: BaseException, face: Face) -> int:
+    """Say what went wrong on stderr, and return the exit code."""
+    code, lines = _explained(error)
+    if face.json:
+        logs.failed(error, code, lines, face.debug)
+        return code
+    if face.debug:
+        note(printable("".join(traceback.format_exception(error))))
+    first, *others = (f"{label + ':':<7}{_indented(text)}" for label, text in lines.items() if text)
+    note("\n".join([click.style(first, fg="red", bold=True), *others]))
+    return code
+
+
+def _explained(error: BaseException) -> tuple[int, dict[str, str]]:
+    """Give an exception's exit code, and what is said about it: the error, the safe state, the way on."""
+    if isinstance(error, KeyboardInterrupt):
+        code = ExitCode.SIGTERM if isinstance(error, Terminated) else ExitCode.SIGINT
+        return code, {"error": code.meaning, "state": printable(str(error))}
+    if isinstance(error, CopypumpError):
+        return error.exit_code, {
+            "error": str(error),
+            "state": printable(error.state or ""),
+            "hint": printable(error.hint or ""),
+        }
+    # Its text may hold a row's value, so that only the traceback of --debug shows it.
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return ExitCode.DEFECT, {
+        "error": f"this is a defect of copypump: {type(error).__name__}{place}",
+        "hint": "please report it, with the traceback that --debug shows (look it over: it may hold values)",
+    }
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n" + " " * 7)
+
+
+# Reports --------------------------------------------------------------------------------------------------
+
+
+def save(path: str, report: dict[str, Any]) -> None:
+    """Write a report as JSON, to a file or (`-`) to stdout."""
+    text = json.dumps(report, indent=2, default=str)
+    if path == "-":
+        result(text)
+        return
+    try:
+        Path(path).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        note(f"the report could not be written to {printable(path)}: {error.strerror}; here it is:\n{text}")
+
+
+def failure_report(error: BaseException, last: Progress | None) -> dict[str, Any]:
+    """Make the report of a run that raised: the keys of one that did not, and what the error says."""
+    from ..engine.report import Report
+
+    code, lines = _explained(error)
+    report = getattr(error, "report", None) or Report("failed", "", "", error=lines["error"])
+    if last is not None and not report.rows_read:
+        report.rows_read, report.bytes_read, report.seconds = last.rows_read, last.bytes_read, last.seconds
+    values = report.as_dict()
+    if isinstance(error, OutcomeUnknownError):
+        values["status"] = "unknown"
+    where = {name: getattr(error, name, None) for name in ("side", "table", "column", "row", "sqlstate")}
+    return values | {
+        "exit_code": int(code),
+        "error_class": type(error).__name__,
+        **where,
+        "state": lines.get("state") or None,
+        "hint": lines.get("hint") or None,
+    }
+
+
+def summary(report: Report) -> str:
+    """Write a report for people."""
+    rows = f"{report.rows_written:,} rows"
+    if report.rows_read != report.rows_written:
+        rows = f"{report.rows_read:,} rows read, {report.rows_written:,} written"
+    seconds = max(report.seconds, 1e-3)
+    lines = [
+        f"{report.status}: {report.source} -> {report.target}, {rows} in {report.seconds:.1f} s"
+        f" ({report.rows_read / seconds:,.0f} rows/s)",
+        f"      {megabytes(report.bytes_read)} read, {megabytes(report.bytes_written)} written"
+        f" ({megabytes(report.bytes_read / seconds)}/s); bottleneck: {report.bottleneck}",
+        f"      {'stage':<10}{'busy':>9}{'waiting':>11}",
+    ]
+    lines += [f"      {name:<10}{s.busy:>7.2f} s{s.waiting:>9.2f} s" for name, s in report.stages.items()]
+    lines += [f"warning: {warning}" for warning in report.warnings]
+    return printable("\n".join(lines))
+
+
+def megabytes(size: float) -> str:
+    """Write bytes as decimal megabytes, the unit of network and disk speeds."""
+    return f"{size / 1e6:,.1f} MB"

@@ -1,0 +1,79 @@
+"""`copypump run`: one table or query into one table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from . import logs, options, output
+from .progress import display
+
+
+@click.command()
+@options.endpoints
+@options.selection
+@options.transforming
+@options.landing
+@options.tuning
+@click.option("--dry-run", is_flag=True, help="Check everything, print the plan, and move nothing.")
+@options.reporting
+@options.diagnostics
+@click.pass_obj
+def run(
+    face: output.Face,
+    /,
+    src: str,
+    dst: str,
+    *,
+    dry_run: bool,
+    progress: bool,
+    report: str | None,
+    log_level: str,
+    log_format: str,
+    **job: Any,
+) -> None:
+    r"""Copy one table, or what a query returns, into one table of another server, in one transaction.
+
+    \b
+    copypump run --src "service=old" --dst "service=new" --table people --transform my_etl:clean
+
+    A password is best left to a passfile or service file: a command line can be read by others.
+    """
+    check(job, dry_run, report)
+    logs.start(log_level, log_format)
+
+    from ..engine import api  # not before: help must not wait for pyarrow and psycopg
+
+    if dry_run:
+        output.result(api.plan(src, dst, **job).describe())
+        return
+    with display(face, progress) as shown:
+        try:
+            done = api.pump(src, dst, **job, on_progress=shown, progress_interval=shown.interval)
+        except BaseException as error:
+            if report is not None and isinstance(error, Exception | KeyboardInterrupt):
+                output.save(report, output.failure_report(error, shown.last))
+            raise
+    if report is not None:
+        output.save(report, done.as_dict())
+    if report != "-":
+        output.result(output.summary(done))
+
+
+def check(job: dict[str, Any], dry_run: bool, report: str | None) -> None:
+    """Refuse options that contradict each other, in the command line's words (the engine has its own)."""
+    if (job["table"] is None) == (job["query"] is None):
+        raise click.UsageError("give one of --table and --query")
+    if job["query"] is not None:
+        if job["into"] is None:
+            raise click.UsageError("--query needs --into: the name of the target table")
+        for name in ("columns", "where"):
+            if job[name] is not None:
+                raise click.UsageError(f"--{name} goes with --table; the query says it itself")
+    if job["columns"] == ():
+        raise click.UsageError("--columns names no column")
+    if job["reads"] is not None and not job["transform"]:
+        raise click.UsageError("--reads goes with --transform")
+    if dry_run and report is not None:
+        raise click.UsageError("--report is of a run; --dry-run has none")
