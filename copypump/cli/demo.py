@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..engine.report import Report
 
 TRANSFORMS = "copypump.cli.demo_transforms"
-PEOPLE = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +158,7 @@ def fill(source: str) -> None:
         connection.execute("CREATE TABLE people (id bigint PRIMARY KEY, name text, age int, salary float8)")
         connection.execute(
             "INSERT INTO people SELECT i, 'person ' || i, 18 + i % 60, 1000 + (i * 7919) % 900000 / 100.0"
-            " FROM generate_series(1, %s) AS i",
-            (PEOPLE,),
+            " FROM generate_series(1, 250000) AS i"
         )
 
 

