@@ -29,7 +29,6 @@ cdef enum:
     INFINITY_DSCALE = 0x20  # what numeric_send says of infinities
     MAX_DSCALE = 0x3FFF     # NUMERIC_DSCALE_MAX
     MAX_WEIGHT = 0x7FFF     # an int16 on the wire
-    MAX_GROUPS = 3000       # numeric_recv takes no more: NUMERIC_MAX_PRECISION + NUMERIC_MAX_RESULT_SCALE
     MAX_EXPONENT = 200000   # beyond any weight
 
 
@@ -236,7 +235,7 @@ cdef inline uint8_t *put_text_numeric(
             return NULL
     weight = top >> 2
     groups = weight - (bottom >> 2) + 1
-    if weight > MAX_WEIGHT or weight < -MAX_WEIGHT or groups > MAX_GROUPS:
+    if weight > MAX_WEIGHT or weight < -MAX_WEIGHT:
         fault[0] = Fault.DIGITS
         return NULL
     out = put_head(out, <int>groups, <int>weight, NEGATIVE if negative else 0, <int>dscale)

@@ -115,14 +115,14 @@ def _convert(array: AnyArray, to: pa.DataType) -> AnyArray:
     if isinstance(array, pa.ExtensionArray):
         return _convert(array.storage, to)
     if pa.types.is_null(type_):
-        nulls: Callable[[int, pa.DataType], AnyArray] = pa.nulls
-        return nulls(len(array), to)
+        return array.cast(to)
     if isinstance(array, pa.DictionaryArray):
         array.validate(full=True)
         return _convert(array.dictionary_decode(), to)
     if isinstance(array, pa.RunEndEncodedArray):
         array.validate(full=True)
-        return _convert(pc.run_end_decode(array), to)
+        decoded: AnyArray = pc.call_function("run_end_decode", [array])
+        return _convert(decoded, to)
     if _is_text(type_) and to == pa.utf8():
         # As binary: the Encoder checks UTF-8 itself and names the row.
         raw = array.view(_AS_BINARY[str(type_)]())
@@ -164,9 +164,9 @@ def _is_plain(type_: pa.DataType) -> bool:
 # ---- what each wire form takes
 
 
-def _from_opaque(column: Column, kernel: Kernel, offered: pa.OpaqueType) -> pa.DataType | None:
+def _from_opaque(column: Column, kernel: Kernel, offered: pa.DataType) -> pa.DataType | None:
     """Wire bytes of the same type pass, unless the server would round them to a typmod."""
-    same = offered.type_name == column.wire_type.name
+    same = isinstance(offered, pa.OpaqueType) and offered.type_name == column.wire_type.name
     return pa.binary() if same and (kernel == Kernel.BYTES or column.wire_typmod < 0) else None
 
 
