@@ -131,8 +131,7 @@ class Framer:
         """Check signature and flags, and give the length of the header; 0 while it is not whole."""
         if data[: len(SIGNATURE)] != SIGNATURE[: len(data)]:
             raise self._error("the stream does not start with the signature of COPY BINARY")
-        self._needed = len(HEADER)
-        if len(data) < self._needed:
+        if len(data) < len(HEADER):
             return 0
         flags = int.from_bytes(data[11:15], "big")
         extension = int.from_bytes(data[15:19], "big", signed=True)
@@ -140,7 +139,7 @@ class Framer:
             raise self._error(f"the header has unknown critical flags {flags & CRITICAL_FLAGS:#010x}")
         if not 0 <= extension <= MAX_HEADER_EXTENSION:
             raise self._error(f"the header has an extension of {extension:,} bytes")
-        self._needed += extension
+        self._needed = len(HEADER) + extension
         if len(data) < self._needed:
             return 0
         self._begun = True

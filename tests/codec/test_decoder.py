@@ -1,0 +1,478 @@
+"""The native Decoder against golden bytes, against the plain-Python reference, and against hostile fields."""
+
+from __future__ import annotations
+
+import math
+import struct
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from copypump.codec import decoder as module
+from copypump.codec import types
+from copypump.codec.column import Column
+from copypump.codec.decoder import ROW_INDEX, Decoder, Fault
+from copypump.codec.types import TYPES, Kernel
+from copypump.errors import DecodeError, RefusedError, UnrepresentableError
+from tests.codec import reference_decoder as reference
+from tests.codec.golden import Golden, load
+from tests.codec.streams import blocks, column, cuts, numeric_typmod, stream
+
+GOLDEN = load()
+
+
+def decode(
+    of: Column, fields: list[bytes | None], chosen: pa.DataType | None = None, batch_rows: int = 1000
+) -> pa.Array:
+    """Decode one column, in one array."""
+    decoder = Decoder([of], types={of.name: chosen} if chosen else {})
+    found = blocks([stream([[field] for field in fields])], 1, batch_rows=batch_rows)
+    batches = [decoder.decode(block) for block in found]
+    for batch in batches:
+        assert batch.schema.equals(decoder.schema, check_metadata=True)
+        if of.type.name not in ("date", "timestamp", "timestamptz"):
+            batch.validate(full=True)
+    return pa.concat_arrays([batch.column(0) for batch in batches])
+
+
+def choices(of: Column) -> list[pa.DataType]:
+    """Every Arrow type that a column can be read as."""
+    row = types.pg_type(of)
+    spelled = [
+        choice.replace("p,s", numbers) for choice in row.alternatives for numbers in ("38,5", "18,2", "12,-2")
+    ]
+    spelled = dict.fromkeys([*spelled, "opaque"])
+    return [
+        types.arrow_type(of),
+        *(types.arrow_type(of, types.parse_arrow_type(choice)) for choice in spelled),
+    ]
+
+
+def server_text(case: Golden, value: Any) -> str:  # noqa: C901 - one way for each type
+    """An Arrow value as the server writes it (UTC, ISO dates, hex bytea)."""
+    name = case.column.type.name
+    if name == "bool":
+        return "t" if value else "f"
+    if name == "bytea":
+        return "\\x" + value.hex()
+    if name in ("float4", "float8"):
+        code = {"float4": "f", "float8": "d"}[name]
+        number = struct.unpack(code, value)[0]
+        if not math.isfinite(number):
+            return "NaN" if math.isnan(number) else "-Infinity" if number < 0 else "Infinity"
+        return next(text for text in case.texts if struct.pack(code, float(text)) == value)
+    if name in ("int2", "int4", "int8", "oid"):
+        return str(int.from_bytes(value, "little", signed=name != "oid"))
+    if name in ("date", "timestamp", "timestamptz"):
+        bits = 32 if name == "date" else 64
+        if value in (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1):
+            return "infinity" if value > 0 else "-infinity"
+        if name == "date":
+            return str(pa.scalar(value, pa.int32()).cast(pa.date32()).as_py())
+        text = str(pa.scalar(value, pa.int64()).cast(pa.timestamp("us")).as_py())
+        return (text.rstrip("0") if "." in text else text) + ("+00" if name == "timestamptz" else "")
+    if name == "time":
+        text = str(pa.scalar(value, pa.int64()).cast(pa.time64("us")).as_py())
+        return text.rstrip("0") if "." in text else text
+    if name == "uuid":
+        return (
+            f"{value[:4].hex()}-{value[4:6].hex()}-{value[6:8].hex()}-{value[8:10].hex()}-{value[10:].hex()}"
+        )
+    if name == "numeric" and isinstance(value, int):
+        scale = types.arrow_type(case.column).scale
+        return f"{Decimal((int(value < 0), tuple(map(int, str(abs(value)))), -scale)):f}"
+    if name == "interval":
+        return iso_interval(*value)
+    return str(value)
+
+
+def iso_interval(months: int, days: int, microseconds: int) -> str:
+    years, months = int(months / 12), int(math.fmod(months, 12))
+    date = "".join(f"{number}{unit}" for number, unit in ((years, "Y"), (months, "M"), (days, "D")) if number)
+    sign = "-" if microseconds < 0 else ""
+    minutes, left = divmod(abs(microseconds), 60_000_000)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{Decimal(left) / 1_000_000:f}"
+    parts = ((str(hours), "H"), (str(minutes), "M"), (seconds, "S"))
+    clock = "".join(f"{sign}{number}{unit}" for number, unit in parts if number != "0")
+    return "P" + date + ("T" + clock if clock else "") if date or clock else "PT0S"
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.column.declared)
+def test_golden_bytes_mean_the_servers_text(case: Golden) -> None:
+    of = case.column
+    if types.pg_type(of).kernel == Kernel.BYTES and of.type.name != "bytea":
+        assert reference.plain(decode(of, list(case.wire))) == list(case.wire)
+        return
+    values = reference.plain(decode(of, list(case.wire)))
+    assert [server_text(case, value) for value in values] == list(case.texts)
+    if of.type.name == "numeric":
+        assert decode(of, list(case.wire), pa.utf8()).to_pylist() == list(case.texts)
+    opaque = types.opaque(of.type)
+    assert reference.plain(decode(of, list(case.wire), opaque)) == list(case.wire)
+
+
+# --- native against the reference ---
+
+
+def numerics() -> st.SearchStrategy[bytes]:
+    digit = st.one_of(st.integers(0, 9999), st.sampled_from([0, 0, 1, 10, 500, 1000, 9999]))
+    odd = st.sampled_from([10000, 0x7FFF, 0x8000, 0xFFFF])
+
+    def build(digits: list[int], weight: int, sign: int, dscale: int) -> bytes:
+        return struct.pack(f">HhHH{len(digits)}H", len(digits), weight, sign, dscale, *digits)
+
+    weights = st.integers(-6, 8)
+    usual = st.builds(
+        build, st.lists(digit, max_size=6), weights, st.sampled_from([0, 0x4000]), st.integers(0, 40)
+    )
+    long = st.builds(build, st.lists(digit, max_size=22), weights, st.sampled_from([0, 0x4000]), st.just(40))
+    strange = st.builds(
+        build,
+        st.lists(st.one_of(digit, odd), max_size=5),
+        st.one_of(weights, st.sampled_from([-32768, 2000, -2000])),
+        st.sampled_from([0, 0x4000, 0xC000, 0xD000, 0xF000, 0x8000, 1]),
+        st.sampled_from([0, 2, 0x3FFF, 0x4000, 0xFFFF]),
+    )
+    return st.one_of(usual, usual, long, strange)
+
+
+def words(bits: int, *edges: int) -> st.SearchStrategy[bytes]:
+    near = [edge + step for edge in edges for step in (-1, 0, 1)]
+    limits = [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1]
+    integers = st.one_of(
+        st.integers(*limits), st.sampled_from([n for n in near if limits[0] <= n <= limits[1]] + limits)
+    )
+    return integers.map(lambda number: number.to_bytes(bits // 8, "big", signed=True))
+
+
+TEXTS = st.one_of(
+    st.text(st.characters(exclude_characters="\0", codec="utf-8")), st.text("ab", max_size=100)
+).map(str.encode)
+ODD_TEXTS = st.sampled_from(
+    [b"\0", b"a\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"longer text, \xe2\x82"]
+)
+
+USUAL: dict[Kernel, st.SearchStrategy[bytes]] = {
+    Kernel.BOOL: st.sampled_from([b"\0", b"\1"]),
+    Kernel.FIXED16: words(16),
+    Kernel.FIXED32: words(32),
+    Kernel.FIXED64: words(64),
+    Kernel.NUMERIC: numerics(),
+    Kernel.TEXT: TEXTS,
+    Kernel.JSONB: TEXTS.map(lambda text: b"\1" + text),
+    Kernel.BYTES: st.binary(max_size=80),
+    Kernel.UUID: st.binary(min_size=16, max_size=16),
+    Kernel.DATE: words(32, -2451545, 2147483494 - 2451545),
+    Kernel.TIME: words(64, 0, 86_400_000_000).map(lambda b: b"\0\0\0" + b[3:]),
+    Kernel.TIMESTAMP: words(64, -211813488000000000, 9223371331200000000, 2**63 - 1 - 946684800000000),
+    Kernel.INTERVAL: st.binary(min_size=16, max_size=16),
+}
+ANYTHING = st.one_of(st.binary(max_size=20), ODD_TEXTS, ODD_TEXTS.map(lambda text: b"\1" + text))
+
+
+def check_against_reference(of: Column, chosen: pa.DataType, fields: list[bytes | None]) -> None:
+    kernel = types.kernel(of, chosen)
+    expected: list[Any] = []
+    faults: dict[int, type[Exception]] = {}
+    for number, field in enumerate(fields, 1):
+        try:
+            expected.append(None if field is None else reference.value(kernel, chosen, field))
+        except reference.ImpossibleError:
+            faults[number] = DecodeError
+        except reference.UnrepresentableError:
+            faults[number] = UnrepresentableError
+    if not faults:
+        array = decode(of, fields, chosen)
+        assert array.type == chosen
+        assert array.null_count == fields.count(None)
+        assert reference.plain(array) == expected
+        return
+    with pytest.raises((DecodeError, UnrepresentableError)) as caught:
+        decode(of, fields, chosen)
+    assert caught.value.column == of.name
+    assert caught.value.row in faults
+    assert type(caught.value) is faults[caught.value.row]
+
+
+CHOICES = [(row.name, choice) for row in TYPES for choice in choices(column(row.name))]
+
+
+@pytest.mark.parametrize(("name", "chosen"), CHOICES, ids=lambda value: str(value)[:40])
+@settings(deadline=None, max_examples=20)
+@given(data=st.data())
+def test_native_and_reference_agree(name: str, chosen: pa.DataType, data: st.DataObject) -> None:
+    of = column(name)
+    usual = USUAL[types.kernel(of, chosen)]
+    good = data.draw(st.lists(st.one_of(st.none(), usual), min_size=1, max_size=20), label="fields")
+    if data.draw(st.booleans(), label="broken"):
+        good.insert(data.draw(st.integers(0, len(good))), data.draw(ANYTHING))
+    check_against_reference(of, chosen, good)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(1, 76), st.integers(-8, 80), numerics())
+def test_decimals_of_every_precision_and_scale(precision: int, scale: int, field: bytes) -> None:
+    make = pa.decimal128 if precision <= 38 else pa.decimal256
+    check_against_reference(column("numeric"), make(precision, scale), [field])
+
+
+def test_every_small_numeric_of_a_money_column() -> None:
+    # All of -100.99 to 100.99, and around each power of ten, as a server sends them.
+    cents = [
+        *range(-10099, 10100),
+        *(sign * 10**k + step for k in range(4, 15) for step in (-1, 0, 1) for sign in (1, -1)),
+    ]
+    fields: list[bytes | None] = []
+    for number in cents:
+        whole, fraction = divmod(abs(number), 100)
+        groups = [int(part) for part in (f"{whole:016d}"[i : i + 4] for i in range(0, 16, 4))] + [
+            fraction * 100
+        ]
+        weight = 3
+        while groups and groups[0] == 0:
+            groups, weight = groups[1:], weight - 1
+        while groups and groups[-1] == 0:
+            groups.pop()
+        sign = 0x4000 if number < 0 else 0
+        fields.append(
+            struct.pack(f">HhHH{len(groups)}H", len(groups), weight if groups else 0, sign, 2, *groups)
+        )
+    for chosen in (pa.decimal128(15, 2), pa.decimal128(38, 2), pa.decimal128(20, 5), pa.decimal256(50, 2)):
+        expected = [Decimal(number).scaleb(-2) for number in cents]
+        assert decode(column("numeric"), fields, chosen, 100_000).to_pylist() == expected
+
+
+def test_utf8_as_python_has_it() -> None:
+    # All of one and two bytes, and every lead byte before every kind of what may follow.
+    edges = [0x00, 0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF]
+    samples = [bytes([a]) for a in range(256)] + [bytes([a, b]) for a in range(256) for b in range(256)]
+    samples += [bytes([a, b, c]) for a in range(0xC0, 256) for b in edges for c in edges]
+    samples += [bytes([a, b, c, d]) for a in range(0xE0, 256) for b in edges for c in edges for d in edges]
+    good, bad = [], []
+    for sample in samples:
+        try:
+            (bad if "\0" in sample.decode() else good).append(sample)
+        except UnicodeDecodeError:
+            bad.append(sample)
+    assert len(good) > 2000
+    assert [text.encode() for text in decode(column("text"), list(good), None, 10**6).to_pylist()] == good
+    # Each bad one alone between good ones, which is one batch of one pass for each.
+    decoder = Decoder([column("text")])
+    framed = blocks([stream([[sample] for sample in bad])], 1, batch_rows=1)
+    assert len(framed) == len(bad) > 60_000
+    for block in framed[::80] + framed[-15000::30]:
+        with pytest.raises(DecodeError, match="not UTF-8"):
+            decoder.decode(block)
+
+
+@pytest.mark.parametrize("length", [*range(70), 127, 128, 1000])
+def test_texts_of_every_length_at_every_place(length: int) -> None:
+    texts = ["x" * length, "", "yz" * 40, "x" * length, "é" * length, "z"]
+    for count in range(1, len(texts) + 1):
+        fields: list[bytes | None] = [text.encode() for text in texts[:count]]
+        assert decode(column("text"), fields).to_pylist() == texts[:count]
+
+
+# --- the faults, one by one ---
+
+
+def number(digits: list[int], weight: int = 0, sign: int = 0, dscale: int = 0) -> bytes:
+    return struct.pack(f">HhHH{len(digits)}H", len(digits), weight, sign, dscale, *digits)
+
+
+MONEY = numeric_typmod(15, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "typmod", "field", "message"),
+    [
+        ("int4", -1, b"123", "int4 of length 3, expected 4"),
+        ("int2", -1, b"", "int2 of length 0, expected 2"),
+        ("date", -1, bytes(5), "date of length 5, expected 4"),
+        ("uuid", -1, bytes(15), "uuid of length 15, expected 16"),
+        ("interval", -1, bytes(12), "interval of length 12, expected 16"),
+        ("bool", -1, b"\2", "not a valid bool"),
+        ("bool", -1, b"\0\0", "bool of length 2, expected 1"),
+        ("jsonb", -1, b"\2{}", "jsonb of an unknown version"),
+        ("jsonb", -1, b"", "jsonb of length 0"),
+        ("text", -1, b"a\0b", "text that is not UTF-8, or has a NUL byte in it"),
+        ("numeric", MONEY, bytes(7), "numeric of length 7"),
+        ("numeric", -1, bytes(7), "numeric of length 7"),
+        ("numeric", MONEY, number([10000]), "not a valid numeric"),
+        ("numeric", -1, number([1], sign=0x8000), "not a valid numeric"),
+        ("numeric", -1, number([1], weight=-1), "not a valid numeric"),
+        ("numeric", -1, number([1], sign=0xC000), "not a valid numeric"),
+        ("numeric", MONEY, number([1])[:-1], "not a valid numeric"),
+        ("date", -1, struct.pack(">i", 2**31 - 2), "date outside the range of its type"),
+        ("time", -1, struct.pack(">q", -1), "time outside the range of its type"),
+        ("time", -1, struct.pack(">q", 86_400_000_001), "time outside the range of its type"),
+        ("timestamp", -1, struct.pack(">q", 2**63 - 2), "timestamp outside the range of its type"),
+        ("timestamptz", -1, struct.pack(">q", -(2**62)), "timestamptz outside the range of its type"),
+    ],
+)
+def test_impossible_fields(name: str, typmod: int, field: bytes, message: str) -> None:
+    good = {case.column.type.name: case.wire[0] for case in GOLDEN}[name]
+    with pytest.raises(DecodeError) as caught:
+        decode(column(name, typmod), [None, good, field, good], batch_rows=2)
+    assert caught.value.message == message
+    assert (caught.value.column, caught.value.row, caught.value.exit_code) == ("c", 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "typmod", "field", "message", "hint"),
+    [
+        ("numeric", MONEY, number([], sign=0xC000), "NaN does not fit decimal128(15,2)", "utf8"),
+        ("numeric", MONEY, number([], sign=0xD000, dscale=32), "an infinite numeric does not fit", "utf8"),
+        ("numeric", MONEY, number([], sign=0xF000, dscale=32), "an infinite numeric does not fit", "utf8"),
+        (
+            "numeric",
+            MONEY,
+            number([1], -1, dscale=4),
+            "numeric with more than 2 digits after the point",
+            "utf8",
+        ),
+        (
+            "numeric",
+            MONEY,
+            number([1], -2, dscale=8),
+            "numeric with more than 2 digits after the point",
+            "utf8",
+        ),
+        ("numeric", MONEY, number([10], 3), "numeric with more than 15 digits at scale 2", "utf8"),
+        (
+            "numeric",
+            numeric_typmod(3, 0),
+            number([1000], 0),
+            "numeric with more than 3 digits at scale 0",
+            "utf8",
+        ),
+        ("time", -1, struct.pack(">q", 86_400_000_000), "24:00:00 does not fit time64[us]", "opaque"),
+        (
+            "timestamp",
+            -1,
+            struct.pack(">q", 9222425352054775807),
+            "timestamp too late for timestamp[us]",
+            "opaque",
+        ),
+        ("timestamptz", -1, struct.pack(">q", 9223371331199999999), "timestamptz too late for", "opaque"),
+    ],
+)
+def test_values_that_arrow_cannot_hold(name: str, typmod: int, field: bytes, message: str, hint: str) -> None:
+    with pytest.raises(UnrepresentableError) as caught:
+        decode(column(name, typmod), [None, None, field], batch_rows=2)
+    assert message in caught.value.message
+    assert caught.value.hint == f"--type c={hint}"
+    assert (caught.value.column, caught.value.row, caught.value.exit_code) == ("c", 3, 6)
+    assert reference.plain(decode(column(name, typmod), [field], types.parse_arrow_type(hint)))
+
+
+def test_the_last_timestamps_before_infinity() -> None:
+    latest = 9222425352054775806
+    assert reference.plain(decode(column("timestamp"), [struct.pack(">q", latest)])) == [2**63 - 2]
+
+
+def test_too_much_text_is_an_error_and_no_allocation() -> None:
+    # Ten bytes a field, 131 kB of text each: more than 2 GiB.
+    huge = number([1], weight=32767)
+    with pytest.raises(UnrepresentableError, match="more than 2 GiB of text") as caught:
+        decode(column("numeric"), [huge] * 20_000, batch_rows=20_000)
+    assert caught.value.row == (2**31 - 1) // (4 * 32767 + 1) + 1
+
+
+def test_faults_are_all_told() -> None:
+    assert set(module._IMPOSSIBLE) | set(module._UNREPRESENTABLE) | {Fault.OK} == set(Fault)
+    assert not set(module._IMPOSSIBLE) & set(module._UNREPRESENTABLE)
+
+
+# --- the Decoder as a whole ---
+
+
+def test_infinities_are_kept_and_counted() -> None:
+    decoder = Decoder([column("date", name="d"), column("timestamptz", name="t")])
+    rows = [[struct.pack(">i", -(2**31)), struct.pack(">q", 2**63 - 1)], [struct.pack(">i", 2**31 - 1), None]]
+    for block in blocks([stream(rows * 3)], 2, batch_rows=4):
+        decoder.decode(block)
+    kept = "infinity kept as the largest or smallest integer"
+    assert decoder.warnings == {f'column "d": {kept}': 6, f'column "t": {kept}': 3}
+
+
+def test_columns_that_are_read_and_the_row_index() -> None:
+    columns = [column("int4", name="a"), column("text", name="b", not_null=True), column("point", name="p")]
+    decoder = Decoder(columns, read=[1, 0], row_index=True)
+    assert decoder.schema.names == ["b", "a", ROW_INDEX]
+    assert [decoder.schema.field(i).nullable for i in range(3)] == [False, True, False]
+    assert decoder.schema.field("b").metadata[b"PG:oid"] == b"25"
+    # Nobody looks into what is not read.
+    rows = [[struct.pack(">i", i), b"%d" % i, b"not a point"] for i in range(7)]
+    batches = [decoder.decode(block) for block in blocks([stream(rows)], 3, batch_rows=4)]
+    assert [batch.num_rows for batch in batches] == [4, 3]
+    assert all(batch.schema.equals(decoder.schema, check_metadata=True) for batch in batches)
+    assert batches[1].to_pydict() == {"b": ["4", "5", "6"], "a": [4, 5, 6], ROW_INDEX: [0, 1, 2]}
+
+
+def test_no_column_is_read() -> None:
+    columns = [column("int4")]
+    (block,) = blocks([stream([[b"1234"]] * 5)], 1)
+    assert Decoder(columns, read=[]).decode(block).num_rows == 5
+    assert Decoder(columns, read=[], row_index=True).decode(block).to_pydict() == {ROW_INDEX: [0, 1, 2, 3, 4]}
+
+
+def test_every_cut_of_a_stream_of_all_types() -> None:
+    cases = [case for case in GOLDEN if case.column.declared != "numeric(76,38)"]
+    columns = [
+        Column(f"c{i}", case.column.type, case.column.typmod, case.column.declared)
+        for i, case in enumerate(cases)
+    ]
+    rows = [
+        [case.wire[r % len(case.wire)] if (r + i) % 4 else None for i, case in enumerate(cases)]
+        for r in range(5)
+    ]
+    tables = []
+    for pieces in cuts(stream(rows)):
+        decoder = Decoder(columns)
+        batches = [decoder.decode(block) for block in blocks(pieces, len(columns))]
+        tables.append(pa.Table.from_batches(batches, decoder.schema).combine_chunks())
+    assert len(tables) == 4
+    assert all(table.equals(tables[0]) for table in tables)
+    for i, case in enumerate(cases):
+        kernel = types.kernel(case.column, tables[0].schema.field(i).type)
+        expected = [
+            None if row[i] is None else reference.value(kernel, tables[0].schema.field(i).type, row[i])
+            for row in rows
+        ]
+        assert reference.plain(tables[0].column(i).chunk(0)) == expected
+
+
+def test_null_slots_hold_zeros() -> None:
+    for name in ("int8", "float4", "uuid", "timestamp", "date"):
+        good = next(case.wire[-1] for case in GOLDEN if case.column.type.name == name)
+        array = decode(column(name), [None, good, None])
+        array = array.storage if isinstance(array, pa.ExtensionArray) else array
+        values = array.buffers()[1].to_pybytes()
+        width = len(values) // 3
+        assert values[:width] == values[2 * width :] == bytes(width)
+        assert any(values[width : 2 * width])
+
+
+def test_a_column_of_the_row_indexs_name_is_refused() -> None:
+    with pytest.raises(RefusedError, match="taken"):
+        Decoder([column("int4", name=ROW_INDEX)], row_index=True)
+
+
+def test_a_type_that_cannot_be_is_refused() -> None:
+    with pytest.raises(RefusedError, match='column "c": int4 cannot be read as utf8'):
+        Decoder([column("int4")], types={"c": pa.utf8()})
+
+
+def test_a_block_of_other_columns_is_a_defect() -> None:
+    (block,) = blocks([stream([[b"1234"]])], 1)
+    with pytest.raises(ValueError, match="a block of 1 columns, expected 2"):
+        Decoder([column("int4"), column("int4", name="d")]).decode(block)
+    block.rows = block.stride + 1
+    with pytest.raises(ValueError, match="positions are fewer"):
+        Decoder([column("int4")]).decode(block)
