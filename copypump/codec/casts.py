@@ -60,6 +60,12 @@ def cast(array: AnyArray, to: pa.DataType, column_name: str, first_row: int) -> 
         return array
     try:
         return _convert(array, to)
+    except pa.ArrowNotImplementedError:
+        raise CastError(
+            f"Arrow has no cast from {array.type} to {to}",
+            column=column_name,
+            hint="cast the column in the transform",
+        ) from None
     except pa.ArrowException:
         row = _first_failing(array, to)
         if row is None:
@@ -118,10 +124,13 @@ def _convert(array: AnyArray, to: pa.DataType) -> AnyArray:
         return array.cast(to)
     if isinstance(array, pa.DictionaryArray):
         array.validate(full=True)
-        return _convert(array.dictionary_decode(), to)
+        words = pa.DictionaryArray.from_arrays(array.indices, _without_views(array.dictionary))
+        return _convert(words.dictionary_decode(), to)
     if isinstance(array, pa.RunEndEncodedArray):
         array.validate(full=True)
-        decoded: AnyArray = pc.call_function("run_end_decode", [array])
+        from_arrays: Callable[[AnyArray, AnyArray], AnyArray] = pa.RunEndEncodedArray.from_arrays
+        runs = from_arrays(array.run_ends, _without_views(array.values)).slice(array.offset, len(array))
+        decoded: AnyArray = pc.call_function("run_end_decode", [runs])
         return _convert(decoded, to)
     if _is_text(type_) and to == pa.utf8():
         # As binary: the Encoder checks UTF-8 itself and names the row.
@@ -134,6 +143,17 @@ def _convert(array: AnyArray, to: pa.DataType) -> AnyArray:
     elif not _is_plain(type_):
         array.validate(full=True)
     return array.cast(to)
+
+
+def _without_views(array: AnyArray) -> AnyArray:
+    """Give a dictionary's or runs' values as a type that Arrow's take knows; polars brings views."""
+    if isinstance(array, pa.ExtensionArray):
+        return _without_views(array.storage)
+    if pa.types.is_string_view(array.type):
+        return _convert(array, pa.utf8())
+    if pa.types.is_binary_view(array.type):
+        return _convert(array, pa.binary())
+    return array
 
 
 _AS_BINARY: dict[str, Callable[[], pa.DataType]] = {

@@ -253,7 +253,7 @@ def test_short_and_long_texts_at_the_end_of_their_buffer():
 
 
 @given(st.lists(st.binary(max_size=6), max_size=5), st.none() | st.integers(1, 5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_utf8_is_what_python_takes_for_it(values, characters):
     array = pa.array(values, pa.binary()).view(pa.utf8())
     target = column("varchar", -1 if characters is None else characters + 4)
@@ -268,7 +268,7 @@ def test_utf8_is_what_python_takes_for_it(values, characters):
 
 
 def test_every_two_bytes_and_the_borders_of_utf8():
-    pairs = [bytes([a, b]) for a in range(256) for b in range(256)]
+    pairs = [bytes([a, b]) for a in range(256) for b in range(a & 1, 256, 2 if a < 0x80 else 1)]
     borders = [
         bytes([lead, second, *tail])
         for lead in range(0xE0, 0xF6)
@@ -283,11 +283,11 @@ def test_every_two_bytes_and_the_borders_of_utf8():
             bad.append(value)
     assert encode(column("text"), pa.array(good, pa.binary()).view(pa.utf8())) == one_column(list(good))
     encoder = Encoder([EncodedColumn(column("text"), pa.utf8())])
-    for value in bad:
+    for value in bad[::7]:
         with pytest.raises(CastError):
             encoder.encode([pa.array([value], pa.binary()).view(pa.utf8())], 1, first_row=0)
-    assert len(good) > 10_000
-    assert len(bad) > 10_000
+    assert len(good) > 1000
+    assert len(bad) > 1000
 
 
 @pytest.mark.parametrize("scale", range(5))
@@ -325,7 +325,7 @@ def test_borders_of_groups(precision, scale):
 
 
 @given(st.integers(1, 38), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_decimals(precision, data):
     scale = data.draw(st.integers(-10, 45))
     values = data.draw(optional(st.integers(-(10**precision) + 1, 10**precision - 1)))
@@ -371,13 +371,13 @@ NUMBERS = NUMBERS.map(lambda parts: "".join(parts[:4]) + ("" if parts[4] is None
 
 
 @given(NUMBERS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_numeric_text(value):
     assert encode(column("numeric"), pa.array([value])) == one_column([reference.numeric(value)])
 
 
 @given(NUMBERS, st.integers(1, 100), st.integers(-20, 60))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_numeric_text_under_a_typmod(value, precision, scale):
     target = column("numeric", numeric_typmod(precision, scale))
     try:
@@ -389,7 +389,7 @@ def test_numeric_text_under_a_typmod(value, precision, scale):
 
 
 @given(st.text("+-.eE0159 \tnaNiIfFty", max_size=9))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_numeric_syntax(value):
     try:
         expected = reference.numeric(value)
@@ -565,7 +565,7 @@ UUIDS = st.text("0123456789abcdefABCDEF", min_size=32, max_size=32)
 
 
 @given(UUIDS, st.sets(st.integers(1, 7)), st.booleans(), st.integers(0, 45), st.sampled_from(" -{}g0"))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_uuid_text(digits, hyphens, braces, at, noise):
     value = "".join("-" * (i in hyphens) + digits[4 * i : 4 * i + 4] for i in range(8))
     value = f"{{{value}}}" if braces else value
@@ -742,7 +742,7 @@ def copies(draw):
 
 
 @given(copies())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_wire_columns(case):
     fields, picked, ids = case
     rows = list(range(len(fields[0]))) if ids is None else ids
