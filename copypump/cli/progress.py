@@ -57,9 +57,8 @@ def describe(earlier: Progress, now: Progress) -> str:
         rows, size = now.rows_read - earlier.rows_read, now.bytes_read - earlier.bytes_read
     seconds = max(seconds, 1e-3)
     return (
-        f"{now.rows_read:,} rows read, {now.rows_written:,} written in {now.seconds:.0f} s:"
-        f" {rows / seconds:,.0f} rows/s, {output.megabytes(size / seconds)}/s,"
-        f" waiting for {now.bottleneck}"
+        f"{now.rows_read:,} rows in {now.seconds:.0f} s, {rows / seconds:,.0f} rows/s,"
+        f" {output.megabytes(size / seconds)}/s, waiting for {now.bottleneck}"
     )
 
 
@@ -95,10 +94,11 @@ class _Line:
             from rich.console import Console
             from rich.status import Status
 
-            self._status = Status(text, console=Console(stderr=True, highlight=False))
+            self._status = Status("", console=Console(stderr=True, highlight=False))
             self._status.start()
-        else:
-            self._status.update(text)
+        from rich.text import Text
+
+        self._status.update(Text(text, no_wrap=True, overflow="ellipsis"))
 
     def close(self) -> None:
         if self._status is not None:

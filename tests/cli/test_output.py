@@ -1,0 +1,296 @@
+"""What is said when things end well or badly, where, and that saying it can break nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from copypump import errors
+from copypump.cli import logs, output
+from copypump.cli.output import Face
+from copypump.cli.progress import Display, describe, display
+from copypump.engine.report import Progress, Report, Stage
+from copypump.errors import CopypumpError, ExitCode, RefusedError, Side, TargetError, Terminated
+from tests.cli.conftest import environment
+
+
+def raised(error: BaseException) -> BaseException:
+    """`error`, with a traceback."""
+    try:
+        raise error
+    except BaseException as caught:
+        return caught
+
+
+REFUSED = TargetError(
+    "null value violates not-null",
+    side=Side.TARGET,
+    table="people",
+    column="age",
+    row=70123,
+    sqlstate="23502",
+    state="nothing was committed",
+    hint="give it\na default",
+)
+
+
+def test_an_error_is_one_block(capsys: pytest.CaptureFixture[str]) -> None:
+    assert output.failed(REFUSED, Face()) == 5
+    out, err = capsys.readouterr()
+    assert not out
+    assert err == (
+        'error: target, table people, column "age", row 70,123:'
+        " null value violates not-null (SQLSTATE 23502)\n"
+        "state: nothing was committed\n"
+        "hint:  give it\n       a default\n"
+    )
+
+
+def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    output.failed(RefusedError("evil \x1b[2Jname", hint="\x07", state="\x00"), Face())
+    err = capsys.readouterr().err
+    assert "\x1b" not in err
+    assert "\\x1b[2Jname" in err
+    assert "\\x07" in err
+    assert "\\x00" in err
+
+
+def test_every_class_has_its_exit_code() -> None:
+    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, CopypumpError)]
+    assert len(classes) > 5
+    for class_ in classes:
+        assert output.failed(class_("x"), Face()) == class_.exit_code
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Terminated("safe"), 143)])
+def test_interrupts(error: BaseException, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert output.failed(error, Face()) == code
+    assert ExitCode(code).meaning in capsys.readouterr().err
+
+
+def test_a_defect_shows_no_value_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    error = raised(ValueError("row value 4711"))
+    assert output.failed(error, Face()) == ExitCode.DEFECT
+    err = capsys.readouterr().err
+    assert "a defect of copypump: ValueError at test_output.py:" in err
+    assert "4711" not in err
+    output.failed(error, Face(debug=True))
+    assert "Traceback" in (err := capsys.readouterr().err)
+    assert "4711" in err
+
+
+def test_debug_shows_the_user_s_own_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def users_function() -> None:
+        raise ZeroDivisionError
+
+    try:
+        try:
+            users_function()
+        except ZeroDivisionError as cause:
+            raise errors.TransformError("raised") from cause
+    except CopypumpError as error:
+        output.failed(error, Face(debug=True))
+    assert "in users_function" in capsys.readouterr().err
+
+
+# JSON -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def root_logger() -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger("copypump")
+    handlers, level = root.handlers[:], ours.level
+    yield
+    root.handlers[:] = handlers
+    ours.setLevel(level)
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_with_json_all_of_stderr_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.start("warning", "json")
+    face = Face(json=True)
+    logging.getLogger("copypump.run").info("not wanted")
+    logging.getLogger("copypump.run").warning("lock %s", "waits", extra={"seconds": 3})
+    with display(face, wanted=True) as shown:
+        shown(Progress(10, 5, 100, 50, 10.0, "target"))
+    output.failed(REFUSED, face)
+    warning, progress, error = records(capsys.readouterr().err)
+    assert (
+        warning.items()
+        >= {"level": "warning", "logger": "copypump.run", "message": "lock waits", "seconds": 3}.items()
+    )
+    assert progress["rows_read"] == 10
+    assert progress["bottleneck"] == "target"
+    assert error["level"] == "error"
+    assert error["exit_code"] == 5
+    assert error["state"] == "nothing was committed"
+    assert warning["time"].endswith("Z")
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_logs_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.start("debug", "text")
+    logging.getLogger("copypump.run").debug("a \x1b name")
+    logging.getLogger("someone.else").debug("not wanted")
+    err = capsys.readouterr().err
+    assert "DEBUG   copypump.run: a \\x1b name" in err
+    assert "someone" not in err
+
+
+# Progress -------------------------------------------------------------------------------------------------
+
+
+def moment(seconds: float, rows: int = 0) -> Progress:
+    return Progress(rows, rows, rows * 100, rows * 90, seconds, "source")
+
+
+def test_a_line_of_progress() -> None:
+    assert describe(moment(2, 1000), moment(4, 5000)) == (
+        "5,000 rows in 4 s, 2,000 rows/s, 0.2 MB/s, waiting for source"
+    )
+    first = moment(2, 1000)
+    assert "500 rows/s" in describe(first, first)
+    assert len(describe(first, Progress(10**9, 0, 10**11, 0, 999.0, "transform"))) <= 80
+
+
+def test_rates_are_of_the_last_seconds() -> None:
+    lines: list[str] = []
+    shown = Display(lambda text, _: lines.append(text), 0.5)
+    for second in range(1, 11):
+        shown(moment(second, second * 100))
+    for second in range(11, 21):
+        shown(moment(second, 1000 + (second - 10) * 1000))
+    assert "100 rows/s" in lines[9]
+    assert "1,000 rows/s" in lines[-1]
+    assert shown.last == moment(20, 11000)
+
+
+def test_elsewhere_a_line_every_10_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    with display(Face(), wanted=True) as shown:
+        for tenth in range(1, 251):
+            shown(moment(tenth / 10, tenth))
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    with display(Face(), wanted=False) as shown:
+        shown(moment(30, 3))
+    assert not capsys.readouterr().err
+    assert shown.last == moment(30, 3)
+
+
+def test_on_a_terminal_a_line_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with display(Face(), wanted=True) as shown:
+        shown(moment(1, 1234))
+        shown(moment(2, 5678))
+    text = terminal.getvalue()
+    assert "5,678 rows in 2 s" in text
+    assert "\x1b[2K" in text  # the line is erased
+    assert "\x1b[3" not in text  # and was never coloured
+
+
+def test_a_display_that_cannot_show_does_not_end_the_run() -> None:
+    def broken(_text: str, _progress: Progress) -> None:
+        raise BrokenPipeError
+
+    Display(broken, 0.5)(moment(1, 1))
+
+
+# Reports --------------------------------------------------------------------------------------------------
+
+DONE = Report(
+    "done",
+    "public.people",
+    "public.staff",
+    rows_read=1000,
+    rows_written=900,
+    bytes_read=5_000_000,
+    bytes_written=4_000_000,
+    seconds=2.0,
+    stages={"read": Stage(0.5, 1.5)},
+    bottleneck="target",
+    warnings=["2 infinities"],
+)
+
+
+def test_the_summary() -> None:
+    text = output.summary(DONE)
+    assert "done: public.people -> public.staff, 1,000 rows read, 900 written in 2.0 s (500 rows/s)" in text
+    assert "5.0 MB read, 4.0 MB written (2.5 MB/s); bottleneck: target" in text
+    assert "read         0.50 s     1.50 s" in text
+    assert text.endswith("warning: 2 infinities")
+
+
+def test_a_report_of_a_failure_has_the_same_keys_and_the_error() -> None:
+    values = output.failure_report(REFUSED, moment(3, 70))
+    assert values.keys() > DONE.as_dict().keys()
+    assert values["status"] == "failed"
+    assert values["rows_read"] == 70
+    assert values["rows_written"] == 0
+    assert values["exit_code"] == 5
+    assert values["column"] == "age"
+    assert json.loads(json.dumps(values))["side"] == "target"
+    assert output.failure_report(errors.OutcomeUnknownError("x"), None)["status"] == "unknown"
+    assert output.failure_report(KeyboardInterrupt(), None)["exit_code"] == 130
+
+
+def test_a_report_that_cannot_be_written_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output.save(str(tmp_path / "report.json"), DONE.as_dict())
+    assert json.loads((tmp_path / "report.json").read_text())["rows_read"] == 1000
+    output.save(str(tmp_path), DONE.as_dict())
+    out, err = capsys.readouterr()
+    assert not out
+    assert '"rows_read": 1000' in err
+
+
+CLOSED = """
+from copypump.cli import output
+output.result("x" * 100_000)
+output.result("more")
+output.note("said")
+"""
+
+
+@pytest.mark.parametrize("stdout", ["full", "gone", "closed"])
+def test_a_stdout_that_takes_nothing_is_said_and_ends_nothing(stdout: str) -> None:
+    code = f"import os\nos.close(1)\n{CLOSED}" if stdout == "gone" else CLOSED
+    if stdout == "full":
+        target: Any = Path("/dev/full").open("w")  # noqa: SIM115 - closed below
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        target = os.fdopen(writer, "w")
+    with target:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment(),
+            stdout=target,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    first, *_, last = done.stderr.splitlines()
+    assert first.startswith("the result could not be written to stdout: ")
+    assert last == "said"
+    assert "Traceback" not in done.stderr
