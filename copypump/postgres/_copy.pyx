@@ -128,7 +128,7 @@ cdef struct Drain:
 # A read of a socket costs about as much for 8 kB as for 64 kB. The server sends 8 kB pieces, so a reader that
 # keeps up with it would pay for each: sleep until this much is there.
 # On 5,000,000 rows (294 MB, PostgreSQL 15 on the same two cores, TCP), s of CPU and of wall: without sleeping
-# 0.6 - 0.7 and 2.5; up to 64 kB 0.35 - 0.45 and 1.6 - 1.9; up to 128 kB 0.31 - 0.33 and 1.3 - 1.6, and the same
+# 0.6 - 0.7 and 2.5; up to 64 kB 0.35 - 0.45 and 1.6 - 1.9; up to 128 kB 0.31 - 0.33 and 1.3 - 1.6, the same
 # over a Unix socket; up to 256 kB no better, and slower, as the socket fills up meanwhile.
 cdef enum:
     GATHERED = 131072
@@ -302,10 +302,10 @@ cdef int send(Push *p) noexcept nogil:
 
 def push(uintptr_t pgconn, int interrupt, const unsigned char[::1] data, Py_ssize_t sent, *, Py_ssize_t piece,
          int64_t deadline=0):
-    """Send `data` from byte `sent` on, until all of it is with the kernel, or the server has something to say.
+    """Send `data` from byte `sent` on, until all of it is with the kernel, or the server has said something.
 
-    `interrupt` and `deadline` are as for `drain()`. Returns (Status, bytes sent in all, ns waited); after SPOKE
-    (the socket is readable, nothing has been read) and STOPPED some of them may still be with libpq.
+    `interrupt` and `deadline` are as for `drain()`. Returns (Status, bytes sent in all, ns waited); after
+    SPOKE (the socket is readable, nothing has been read) and STOPPED some may still be with libpq.
     """
     cdef Push p
     cdef int status

@@ -37,16 +37,15 @@ TCP_DEFAULTS = {
 
 def parse_dsn(dsn: str, side: Side) -> dict[str, Any]:
     """Return the DSN's own parameters (an empty DSN has none); UsageError, which never repeats the DSN."""
-    try:
+    with contextlib.suppress(psycopg.Error, UnicodeError):
         return dict(conninfo_to_dict(dsn))
-    except (psycopg.Error, UnicodeError):
-        # libpq's words quote the DSN, password and all.
-        raise UsageError(
-            f"the {side}'s DSN is neither a conninfo string nor a postgresql:// URI that libpq can read",
-            side=side,
-            hint='write "host=... dbname=... user=..." or "postgresql://user@host/dbname"; in a URI, special '
-            "characters are percent-encoded. The DSN is not shown, as it may hold a password",
-        ) from None
+    # Raised outside of the handler: libpq's words, which quote the DSN, password and all, are no context of it.
+    raise UsageError(
+        f"the {side}'s DSN is neither a conninfo string nor a postgresql:// URI that libpq can read",
+        side=side,
+        hint='write "host=... dbname=... user=..." or "postgresql://user@host/dbname"; in a URI, special '
+        "characters are percent-encoded. The DSN is not shown, as it may hold a password",
+    )
 
 
 def connect(dsn: str, side: Side, *, interrupt: Interrupt | None = None) -> Connection:

@@ -114,15 +114,18 @@ def results(
 ) -> list[pq.abc.PGresult]:
     """Return the results of what has been sent; raises as `run()` does."""
     found: list[pq.abc.PGresult] = []
-    while (result := _next_result(pgconn, interrupt, deadline)) is not None:
-        found.append(result)
-        if result.status in _COPY_STATES:
-            break
-        if pgconn.status != pq.ConnStatus.OK:
-            break  # a FATAL error: libpq would tell of the lost connection for ever
-    for result in found:
-        if result.status == pq.ExecStatus.FATAL_ERROR:
-            raise _error(pgconn, result)
+    failed: psycopg.Error | Lost | None = None
+    try:
+        while (result := _next_result(pgconn, interrupt, deadline)) is not None:
+            found.append(result)
+            if result.status == pq.ExecStatus.FATAL_ERROR and failed is None:
+                failed = _error(pgconn, result)
+            if result.status in _COPY_STATES or pgconn.status != pq.ConnStatus.OK:
+                break
+    except Lost as lost:
+        failed = failed or lost  # after a FATAL error the server hangs up; the error tells more
+    if failed is not None:
+        raise failed
     return found
 
 

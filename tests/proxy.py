@@ -1,0 +1,153 @@
+"""A TCP proxy in front of a server, that breaks on command: cuts, stalls and loses answers.
+
+    with Proxy(server.address()) as proxy:
+        proxy.fault = Fault("up", seeing=b"COMMIT", action="lose answer")
+        ... connect to 127.0.0.1, proxy.port
+
+A fault fires once, on whichever connection gets there first; connections after it pass through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from psycopg.conninfo import make_conninfo
+
+
+@dataclass
+class Fault:
+    """What goes wrong, and where: at byte `at` of one direction of a connection, or where `seeing` first comes.
+
+    "up" is from the client to the server. Actions:
+      rst, fin      bytes before `at` (none of the piece that holds `seeing`) pass, then both sides are cut
+      stall         the same, but nothing is closed: a half-open network, both ways
+      lose answer   the piece passes, the server's answer is awaited and dropped, then the client is cut by RST
+    """
+
+    direction: Literal["up", "down"]
+    action: Literal["rst", "fin", "stall", "lose answer"]
+    at: int | None = None
+    seeing: bytes | None = None
+    fired: bool = False
+
+    def place(self, before: int, data: bytes) -> int | None:
+        """Return how many bytes of `data`, which begins at byte `before`, still pass; None when all do."""
+        if self.seeing is not None:
+            return 0 if self.seeing in data else None
+        assert self.at is not None
+        return self.at - before if before <= self.at < before + len(data) else None
+
+
+class Proxy:
+    """See the module; `passed` counts bytes by direction over all connections."""
+
+    def __init__(self, server: tuple[str, int] | str) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.fault: Fault | None = None
+        self.passed = {"up": 0, "down": 0}
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def dsn(self, dsn: str, **overrides: Any) -> str:
+        """Return `dsn` with its way led through here."""
+        return make_conninfo(dsn, host="127.0.0.1", port=self.port, **overrides)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+            assert not thread.is_alive()
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._server, str):
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self._server)
+            return server
+        return socket.create_connection(self._server)
+
+    def _serve(self, client: socket.socket) -> None:
+        """Pass one connection's bytes both ways until one side closes or a fault ends it."""
+        try:
+            server = self._connect()
+        except OSError:
+            client.close()
+            return
+        ways = {client: ("up", server), server: ("down", client)}
+        counts = {"up": 0, "down": 0}
+        with client, server, contextlib.suppress(OSError):
+            while not self._closing.is_set():
+                for origin in select.select(list(ways), [], [], 0.05)[0]:
+                    direction, destination = ways[origin]
+                    data = origin.recv(65536)
+                    if not data:
+                        return
+                    fault = self._due(direction, counts[direction], data)
+                    if fault is not None:
+                        self._break(fault, counts[direction], data, client, server)
+                        return
+                    destination.sendall(data)
+                    counts[direction] += len(data)
+                    self.passed[direction] += len(data)
+
+    def _due(self, direction: str, before: int, data: bytes) -> Fault | None:
+        with self._lock:
+            fault = self.fault
+            if fault is None or fault.fired or fault.direction != direction:
+                return None
+            if fault.place(before, data) is None:
+                return None
+            fault.fired = True
+            return fault
+
+    def _break(
+        self, fault: Fault, before: int, data: bytes, client: socket.socket, server: socket.socket
+    ) -> None:
+        destination = server if fault.direction == "up" else client
+        if fault.action == "lose answer":
+            destination.sendall(data)
+            server.settimeout(10)
+            server.recv(65536)
+            time.sleep(0.05)
+            _reset_on_close(client)
+            return
+        destination.sendall(data[: fault.place(before, data)])
+        if fault.action == "stall":
+            self._closing.wait()
+        elif fault.action == "rst":
+            _reset_on_close(client)
+            if server.family != socket.AF_UNIX:
+                _reset_on_close(server)
+
+
+def _reset_on_close(line: socket.socket) -> None:
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

