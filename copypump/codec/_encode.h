@@ -25,11 +25,17 @@ static inline void cp_put64(uint8_t *p, uint64_t v) { v = CP_BE64(v); memcpy(p, 
 
 static inline uint32_t cp_get32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return CP_BE32(v); }
 
+/* From 1970 (Arrow) to 2000 (PostgreSQL), and the first timestamp, MIN_TIMESTAMP of datatype/timestamp.h, as
+ * Arrow counts it. Its end, END_TIMESTAMP, is beyond what Arrow's int64 reaches. */
+#define CP_EPOCH_MICROSECONDS INT64_C(946684800000000)
+#define CP_FIRST_MICROSECOND (INT64_C(-211813488000000000) + CP_EPOCH_MICROSECONDS)
+#define CP_DAY_MICROSECONDS INT64_C(86400000000)
+
 /* Of a word that is not zero. */
 static inline int cp_leading_zeros(uint64_t v) { return __builtin_clzll(v); }
 static inline int cp_trailing_zeros(uint64_t v) { return __builtin_ctzll(v); }
 
-/* Copy n bytes in steps of 16: reads and writes up to 15 bytes beyond both ends, which the caller has checked. */
+/* Copy n > 0 bytes in steps of 16: reads and writes up to 15 beyond them, which the caller has checked. */
 static inline void cp_copy_over(uint8_t *to, const uint8_t *from, int64_t n) {
     do {
         uint64_t a, b;
@@ -43,7 +49,7 @@ static inline void cp_copy_over(uint8_t *to, const uint8_t *from, int64_t n) {
     } while (n > 0);
 }
 
-/* Divide rest * 2**64 + limb by 10**16, where rest < 10**16; gives the quotient and leaves the remainder in rest. */
+/* Divide rest * 2**64 + limb by 10**16, where rest < 10**16; leaves the remainder in rest. */
 static inline uint64_t cp_divide_chunk(uint64_t *rest, uint64_t limb) {
     const uint64_t chunk = 10000000000000000ULL;
     unsigned __int128 value = ((unsigned __int128)*rest << 64) | limb;

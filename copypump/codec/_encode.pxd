@@ -1,4 +1,23 @@
-"""The forms in which the native encoder takes a column, and what can be wrong with one."""
+"""What the pieces of the native encoder share: forms of columns, faults, and the structures of one call."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "_encode.h":
+    uint16_t load16 "cp_load16" (const uint8_t *p) noexcept nogil
+    uint32_t load32 "cp_load32" (const uint8_t *p) noexcept nogil
+    uint64_t load64 "cp_load64" (const uint8_t *p) noexcept nogil
+    uint32_t get32 "cp_get32" (const uint8_t *p) noexcept nogil
+    void copy_over "cp_copy_over" (uint8_t *to, const uint8_t *source, int64_t n) noexcept nogil
+    bint is_plain "cp_is_plain" (const uint8_t *p, int64_t n) noexcept nogil
+    void put16 "cp_put16" (uint8_t *p, uint16_t v) noexcept nogil
+    void put32 "cp_put32" (uint8_t *p, uint32_t v) noexcept nogil
+    void put64 "cp_put64" (uint8_t *p, uint64_t v) noexcept nogil
+    int leading_zeros "cp_leading_zeros" (uint64_t v) noexcept nogil
+    int trailing_zeros "cp_trailing_zeros" (uint64_t v) noexcept nogil
+    uint64_t divide_chunk "cp_divide_chunk" (uint64_t *rest, uint64_t limb) noexcept nogil
+    uint64_t multiply "cp_multiply" (uint64_t limb, uint64_t factor, uint64_t *carry) noexcept nogil
+
 
 cpdef enum Form:
     WIRE = 0       # a run of source columns, copied as their bytes are
@@ -21,6 +40,7 @@ cpdef enum Form:
     DECIMAL256 = 17
     NUMERIC_TEXT = 18
 
+
 cpdef enum Fault:
     NONE = 0
     LENGTH = 1     # the array's shape: rows, buffers, offsets
@@ -42,3 +62,60 @@ cpdef enum Fault:
     SYNTAX = 17
     INFINITE = 18
     DIGITS = 19
+
+
+ctypedef struct Shape:
+    int precision       # of the decimal, or of the target's typmod; 0: free (text only)
+    int scale
+    int dscale          # display scale; -1: as the text has it
+    int base            # weight of the lowest group
+    uint64_t pad        # 10 ** (0..3)
+    uint64_t small      # magnitudes below take put_small
+
+
+cdef struct Lane
+
+# Writes a value that is long work: one of n bytes or, where its size is fixed, that of row n. Called through
+# a pointer so that the loop over short values stays small; with all of them in it, each field took 1 ns more.
+ctypedef uint8_t *(*Kernel)(
+    uint8_t *out, const Lane *lane, const uint8_t *value, int64_t n, int *fault
+) noexcept nogil
+
+
+# One output column: what its target wants (set once), and where its values lie (set in every call).
+cdef struct Lane:
+    int form
+    Kernel kernel               # of the forms that have one
+    bint required               # NOT NULL
+    int64_t limit               # characters (TEXT) or bytes (when `in_bytes`) at most; -1: any
+    bint in_bytes
+    int64_t unit                # microseconds that a time must be a multiple of; 0: must be zero
+    int32_t months              # the same of an interval's months
+    bint days                   # whether an interval may have days
+    Shape shape                 # NUMERIC
+    int first, last             # WIRE: a run of source columns
+    int column                  # its index among the output columns; of a run, that of `first`
+
+    const uint8_t *valid        # bitmap, or NULL
+    int64_t valid_at            # its first bit
+    const uint8_t *data         # the first value; of TEXT and BYTES, the whole data buffer
+    int64_t size                # bytes there
+    const uint8_t *offsets      # the first int32 offset
+    const uint8_t *part_valid[3]
+    int64_t part_valid_at[3]
+    const uint8_t *part[3]      # INTERVAL: months, days, microseconds
+
+
+# The block whose fields wire columns copy, and the row of it for each output row (NULL: the same).
+ctypedef struct Origin:
+    const uint8_t *data
+    const int32_t *positions
+    int64_t stride
+    int64_t rows
+    const uint8_t *ids
+
+
+ctypedef struct Trouble:
+    int fault
+    int column
+    int64_t row

@@ -3,208 +3,33 @@
 One call binds its arrays (every length, offset and buffer size that a transform could have got wrong is
 checked against the memory that is there), bounds the bytes that the rows can take, and writes them in one
 sweep. The sweep goes row by row, with a switch over the forms of the columns: the output is then written
-front to back, while the inputs are read by as many streams as there are columns. Going column by column with a
-cursor a row was measured beside it (bench figures below) and is slower.
+front to back, while the inputs are read by as many streams as there are columns.
 
-No buffer is trusted to stay as it was when it was checked: lengths are compared with what is left of the input
-and of the output again, just before each copy.
+Measured on TPC-H lineitem (16 columns, 201 bytes a row, 5,000 rows a call, AMD EPYC): 70 ns a row, so 4.4 ns
+a field; 2.3 - 3.5 ns an int4 or date, 4.3 ns a text, 8 ns a numeric(15,2). Going column by column with a
+cursor for each row took 101 ns, and in tiles of 32 rows 160 ns, both without the pass that finds the cursors.
+
+No buffer is trusted to stay as it was when it was checked: lengths are compared with what is left of the
+input and of the output again, just before each copy.
 """
 
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
-from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from copypump.codec._encode_numeric cimport (
-    Shape, put16, put32, put64, put_head, put_large, put_small, put_text_numeric
+from copypump.codec._encode_checks cimport (
+    check_offsets, check_texts, first_null, first_unknown_row, is_set, offset_at, source_row
+)
+from copypump.codec._encode_values cimport (
+    kernel_of, put_date, put_piece, put_short_decimal128, put_time, put_timestamp
 )
 
 
-cdef extern from "_encode.h":
-    uint16_t load16 "cp_load16" (const uint8_t *p) noexcept nogil
-    uint32_t load32 "cp_load32" (const uint8_t *p) noexcept nogil
-    uint64_t load64 "cp_load64" (const uint8_t *p) noexcept nogil
-    uint32_t get32 "cp_get32" (const uint8_t *p) noexcept nogil
-    void copy_over "cp_copy_over" (uint8_t *to, const uint8_t *source, int64_t n) noexcept nogil
-    bint is_plain "cp_is_plain" (const uint8_t *p, int64_t n) noexcept nogil
-
-
 cdef enum:
-    SLACK = 64                 # what stores of whole words may write beyond a row's last byte
+    SLACK = 64  # what stores of whole words may write beyond a row's last byte
     MAX_BYTES = 0x7FFFFFFF - 2 * SLACK  # of one call
-
-    # Days and microseconds from 1970-01-01 (Arrow) to 2000-01-01 (PostgreSQL), and the server's limits as
-    # Arrow counts them: MIN_TIMESTAMP, DATETIME_MIN_JULIAN and DATE_END_JULIAN of its datatype/timestamp.h.
-    EPOCH_DAYS = 10957
-    FIRST_DAY = -2451545 + 10957
-    END_DAY = 2145031949 + 10957
-
-cdef const int64_t EPOCH_MICROSECONDS = 946684800000000
-cdef const int64_t FIRST_MICROSECOND = -211813488000000000 + 946684800000000
-cdef const int64_t DAY_MICROSECONDS = 86400000000
-
-
-# One output column: what its target wants (set once), and where its values lie (set in every call).
-ctypedef struct Lane:
-    int form
-    bint required               # NOT NULL
-    int64_t limit               # characters (TEXT) or bytes (when `in_bytes`) at most; -1: any
-    bint in_bytes
-    int64_t unit                # microseconds that a time must be a multiple of; 0: must be zero
-    int32_t months              # the same of an interval's months
-    bint days                   # whether an interval may have days
-    Shape shape                 # NUMERIC
-    int first, last             # WIRE: a run of source columns
-    int column                  # its index among the output columns; of a run, that of `first`
-
-    const uint8_t *valid        # bitmap, or NULL
-    int64_t valid_at            # its first bit
-    const uint8_t *data         # the first value; of TEXT and BYTES, the whole data buffer
-    int64_t size                # bytes there
-    const uint8_t *offsets      # the first int32 offset
-    const uint8_t *part_valid[3]
-    int64_t part_valid_at[3]
-    const uint8_t *part[3]      # INTERVAL: months, days, microseconds
-
-
-# The block whose fields wire columns copy, and the row of it for each output row (NULL: the same).
-ctypedef struct Origin:
-    const uint8_t *data
-    const int32_t *positions
-    int64_t stride
-    int64_t rows
-    const uint8_t *ids
-
-
-ctypedef struct Trouble:
-    int fault
-    int column
-    int64_t row
-
-
-cdef inline bint is_set(const uint8_t *bitmap, int64_t at) noexcept nogil:
-    return (bitmap[at >> 3] >> (at & 7)) & 1
-
-
-cdef inline int32_t offset_at(const Lane *lane, int64_t row) noexcept nogil:
-    return <int32_t>load32(lane.offsets + 4 * row)
-
-
-# ---- checks of a whole column, before anything is written
-
-
-cdef int64_t first_null(const uint8_t *bitmap, int64_t at, int64_t rows) noexcept nogil:
-    """Find the first row whose bit is clear, or -1."""
-    cdef int64_t row = 0
-    while row < rows:
-        if (at + row) & 7 == 0:
-            while row + 8 <= rows and bitmap[(at + row) >> 3] == 0xFF:
-                row += 8
-            if row == rows:
-                break
-        if not is_set(bitmap, at + row):
-            return row
-        row += 1
-    return -1
-
-
-cdef int text_fault(const uint8_t *p, int64_t n, int64_t *characters) noexcept nogil:
-    """Check UTF-8 (no overlong forms, no surrogates, nothing beyond U+10FFFF) and NUL; count the characters."""
-    cdef int64_t i = 0, count = 0
-    cdef uint32_t lead
-    cdef uint8_t low, high
-    cdef int more
-    while i < n:
-        lead = p[i]
-        count += 1
-        i += 1
-        if lead < 0x80:
-            if lead == 0:
-                return Fault.NUL
-            continue
-        low = 0x80
-        high = 0xBF
-        if 0xC2 <= lead <= 0xDF:
-            more = 1
-        elif 0xE0 <= lead <= 0xEF:
-            more = 2
-            if lead == 0xE0:
-                low = 0xA0
-            elif lead == 0xED:
-                high = 0x9F
-        elif 0xF0 <= lead <= 0xF4:
-            more = 3
-            if lead == 0xF0:
-                low = 0x90
-            elif lead == 0xF4:
-                high = 0x8F
-        else:
-            return Fault.UTF8
-        if n - i < more or not low <= p[i] <= high:
-            return Fault.UTF8
-        if more > 1 and p[i + 1] & 0xC0 != 0x80:
-            return Fault.UTF8
-        if more > 2 and p[i + 2] & 0xC0 != 0x80:
-            return Fault.UTF8
-        i += more
-    characters[0] = count
-    return Fault.NONE
-
-
-cdef int64_t check_offsets(const Lane *lane, int64_t rows, int64_t *longest) noexcept nogil:
-    """Give the bytes of all values, or -1 when the offsets leave the data buffer or turn back."""
-    cdef int32_t here, following, length
-    cdef int32_t most = 0
-    cdef bint sound = True
-    cdef int64_t row
-    if offset_at(lane, 0) < 0 or offset_at(lane, rows) > lane.size:
-        return -1
-    for row in range(rows):
-        here = offset_at(lane, row)
-        following = offset_at(lane, row + 1)
-        sound &= here <= following
-        length = <int32_t>(<uint32_t>following - <uint32_t>here)
-        most = length if length > most else most
-    longest[0] = most
-    return <int64_t>offset_at(lane, rows) - offset_at(lane, 0) if sound else -1
-
-
-cdef int check_texts(const Lane *lane, int64_t rows, int64_t longest, int64_t *bad) noexcept nogil:
-    """Check every value that is not NULL: UTF-8, no NUL, no longer than the target's type."""
-    cdef int64_t first = offset_at(lane, 0)
-    cdef bint bounded = lane.limit >= 0 and longest > lane.limit
-    cdef int64_t row, start, length, characters = 0
-    cdef int fault
-    if not bounded and is_plain(lane.data + first, offset_at(lane, rows) - first):
-        return Fault.NONE
-    for row in range(rows):
-        if lane.valid != NULL and not is_set(lane.valid, lane.valid_at + row):
-            continue
-        start = offset_at(lane, row)
-        length = <int64_t>offset_at(lane, row + 1) - start
-        if is_plain(lane.data + start, length):
-            characters = length
-        else:
-            fault = text_fault(lane.data + start, length, &characters)
-            if fault:
-                bad[0] = row
-                return fault
-        if lane.limit >= 0 and (length if lane.in_bytes else characters) > lane.limit:
-            bad[0] = row
-            return Fault.TOO_LONG
-    return Fault.NONE
-
-
-cdef int check_ids(const Origin *origin, int64_t rows, int64_t *bad) noexcept nogil:
-    """Check that every row id names a row of the block."""
-    cdef int64_t row
-    for row in range(rows):
-        if load32(origin.ids + 4 * row) >= origin.rows:  # negative ones are large as unsigned
-            bad[0] = row
-            return Fault.ROW_RANGE
-    return Fault.NONE
 
 
 # ---- wire columns
@@ -218,7 +43,9 @@ cdef inline int64_t field_size(const Origin *origin, int column, int64_t row) no
     return 4 + <int64_t>get32(origin.data + position - 4)
 
 
-cdef int64_t run_size(const Lane *lane, const Origin *origin, int64_t row, const uint8_t **start) noexcept nogil:
+cdef int64_t run_size(
+    const Lane *lane, const Origin *origin, int64_t row, const uint8_t **start
+) noexcept nogil:
     """Count the bytes of a run of fields; `start` gets where they lie in one piece, or NULL.
 
     Neighbours on the wire are one piece whatever is between the first and the last, which may not be NULL: a
@@ -253,170 +80,6 @@ cdef uint8_t *put_fields(uint8_t *out, const Lane *lane, const Origin *origin, i
             memcpy(out, origin.data + position - 4, size)
             out += size
     return out
-
-
-# ---- one value each: NULL for a fault
-
-
-cdef inline uint8_t *put_piece(uint8_t *out, const uint8_t *source, int64_t n, const uint8_t *end) noexcept nogil:
-    """Copy n bytes; `end` is where the source's memory ends. Most values are short: no call for them."""
-    if n <= 64 and end - source >= 80:
-        if n:
-            copy_over(out, source, n)
-    else:
-        memcpy(out, source, n)
-    return out + n
-
-
-cdef inline uint8_t *put_date(uint8_t *out, int32_t day, int *fault) noexcept nogil:
-    cdef int32_t wire
-    if FIRST_DAY <= day < END_DAY:
-        wire = day - EPOCH_DAYS
-    elif day == INT32_MAX:
-        wire = INT32_MAX
-    elif day <= INT32_MIN + 1:  # -infinity as PostgreSQL has it, and as duckdb
-        wire = INT32_MIN
-    else:
-        fault[0] = Fault.RANGE
-        return NULL
-    put64(out, (<uint64_t>4 << 32) | <uint32_t>wire)
-    return out + 8
-
-
-cdef inline uint8_t *put_time(uint8_t *out, int64_t time, int64_t unit, int *fault) noexcept nogil:
-    if <uint64_t>time > <uint64_t>DAY_MICROSECONDS:
-        fault[0] = Fault.RANGE
-        return NULL
-    if unit != 1 and time % unit != 0:
-        fault[0] = Fault.FRACTION
-        return NULL
-    put32(out, 8)
-    put64(out + 4, <uint64_t>time)
-    return out + 12
-
-
-cdef inline uint8_t *put_timestamp(uint8_t *out, int64_t time, int64_t unit, int *fault) noexcept nogil:
-    cdef int64_t wire
-    if time >= FIRST_MICROSECOND and time != INT64_MAX:
-        if unit != 1 and time % unit != 0:
-            fault[0] = Fault.FRACTION
-            return NULL
-        wire = time - EPOCH_MICROSECONDS
-    elif time == INT64_MAX:
-        wire = INT64_MAX
-    elif time <= INT64_MIN + 1:
-        wire = INT64_MIN
-    else:
-        fault[0] = Fault.RANGE
-        return NULL
-    put32(out, 8)
-    put64(out + 4, <uint64_t>wire)
-    return out + 12
-
-
-cdef uint8_t *put_interval(
-    uint8_t *out, const Lane *lane, int32_t months, int32_t days, int64_t time, int *fault
-) noexcept nogil:
-    if (months % lane.months) != 0 or (days != 0 and not lane.days) or (lane.unit == 0 and time != 0):
-        fault[0] = Fault.FIELDS
-        return NULL
-    if lane.unit > 1 and time % lane.unit != 0:
-        fault[0] = Fault.FRACTION
-        return NULL
-    put32(out, 16)
-    put64(out + 4, <uint64_t>time)
-    put32(out + 12, <uint32_t>days)
-    put32(out + 16, <uint32_t>months)
-    return out + 20
-
-
-cdef uint8_t *put_struct_interval(uint8_t *out, const Lane *lane, int64_t row, int *fault) noexcept nogil:
-    cdef int i
-    for i in range(3):
-        if lane.part_valid[i] != NULL and not is_set(lane.part_valid[i], lane.part_valid_at[i] + row):
-            fault[0] = Fault.PART_NULL
-            return NULL
-    return put_interval(
-        out,
-        lane,
-        <int32_t>load32(lane.part[0] + 4 * row),
-        <int32_t>load32(lane.part[1] + 4 * row),
-        <int64_t>load64(lane.part[2] + 8 * row),
-        fault,
-    )
-
-
-cdef uint8_t *put_nano_interval(uint8_t *out, const Lane *lane, const uint8_t *value, int *fault) noexcept nogil:
-    cdef int64_t nanoseconds = <int64_t>load64(value + 8)
-    if nanoseconds % 1000 != 0:
-        fault[0] = Fault.FRACTION
-        return NULL
-    return put_interval(
-        out, lane, <int32_t>load32(value), <int32_t>load32(value + 4), nanoseconds // 1000, fault
-    )
-
-
-cdef inline int hex_digit(uint8_t c) noexcept nogil:
-    if 48 <= c <= 57:
-        return c - 48
-    c |= 0x20
-    return c - 87 if 97 <= c <= 102 else -1
-
-
-cdef uint8_t *put_text_uuid(uint8_t *out, const uint8_t *text, int64_t n, int *fault) noexcept nogil:
-    """Read a uuid as the server's uuid_in does: braces around it and a hyphen after every four digits may be."""
-    cdef int64_t i = 0
-    cdef int byte, high, low
-    if n and text[0] == 123:
-        if text[n - 1] != 125:
-            n = 0
-        i = 1
-        n -= 1
-    put32(out, 16)
-    for byte in range(16):
-        high = hex_digit(text[i]) if i < n else -1
-        low = hex_digit(text[i + 1]) if i + 1 < n else -1
-        if high < 0 or low < 0:
-            fault[0] = Fault.SYNTAX
-            return NULL
-        out[4 + byte] = <uint8_t>(16 * high + low)
-        i += 2
-        if byte & 1 and byte < 15 and i < n and text[i] == 45:
-            i += 1
-    if i != n:
-        fault[0] = Fault.SYNTAX
-        return NULL
-    return out + 20
-
-
-cdef inline uint8_t *put_decimal128(uint8_t *out, const uint8_t *value, const Shape *shape, int *fault) noexcept nogil:
-    cdef uint64_t low = load64(value), high = load64(value + 8)
-    cdef bint negative = <int64_t>high < 0
-    cdef uint64_t limbs[5]
-    if negative:
-        low = <uint64_t>0 - low
-        high = ~high + (low == 0)
-    if high == 0 and low < shape.small:
-        return put_small(out, low * shape.pad, negative, shape)
-    limbs[0] = low
-    limbs[1] = high
-    limbs[2] = limbs[3] = 0
-    return put_large(out, limbs, negative, shape, fault)
-
-
-cdef uint8_t *put_decimal256(uint8_t *out, const uint8_t *value, const Shape *shape, int *fault) noexcept nogil:
-    cdef uint64_t limbs[5]
-    cdef bint negative = <int64_t>load64(value + 24) < 0
-    cdef bint carry = negative
-    cdef int i
-    for i in range(4):
-        limbs[i] = load64(value + 8 * i)
-        if negative:
-            limbs[i] = ~limbs[i] + carry
-            carry = carry and limbs[i] == 0
-    if limbs[1] == 0 and limbs[2] == 0 and limbs[3] == 0 and limbs[0] < shape.small:
-        return put_small(out, limbs[0] * shape.pad, negative, shape)
-    return put_large(out, limbs, negative, shape, fault)
 
 
 # ---- one row after the other
@@ -460,17 +123,16 @@ cdef inline uint8_t *put_value(
         put64(out + 4, load64(lane.data + 8 * row))
         return out + 12
     elif form == Form.DECIMAL128:
-        return put_decimal128(out, lane.data + 16 * row, &lane.shape, fault)
+        return put_short_decimal128(out, lane, lane.data, row, fault)
     elif form == Form.DATE:
         return put_date(out, <int32_t>load32(lane.data + 4 * row), fault)
     elif form == Form.TIMESTAMP:
         return put_timestamp(out, <int64_t>load64(lane.data + 8 * row), lane.unit, fault)
     elif form == Form.WIRE:
-        if origin.ids != NULL:
-            row = load32(origin.ids + 4 * row)
-            if row >= origin.rows:
-                fault[0] = Fault.ROW_RANGE
-                return NULL
+        row = source_row(origin, row)
+        if row < 0:
+            fault[0] = Fault.ROW_RANGE
+            return NULL
         length = run_size(lane, origin, row, &source)
         if length > room:
             fault[0] = Fault.OFFSETS
@@ -497,12 +159,8 @@ cdef inline uint8_t *put_value(
         return out + 20
     elif form == Form.TIME:
         return put_time(out, <int64_t>load64(lane.data + 8 * row), lane.unit, fault)
-    elif form == Form.INTERVAL:
-        return put_struct_interval(out, lane, row, fault)
-    elif form == Form.NANO_INTERVAL:
-        return put_nano_interval(out, lane, lane.data + 16 * row, fault)
-    elif form == Form.DECIMAL256:
-        return put_decimal256(out, lane.data + 32 * row, &lane.shape, fault)
+    elif form == Form.INTERVAL or form == Form.NANO_INTERVAL or form == Form.DECIMAL256:
+        return lane.kernel(out, lane, lane.data, row, fault)
     # Checked as a whole before; here again, because whoever made the buffers may still write to them.
     start = offset_at(lane, row)
     length = <int64_t>offset_at(lane, row + 1) - start
@@ -510,10 +168,8 @@ cdef inline uint8_t *put_value(
         fault[0] = Fault.OFFSETS
         return NULL
     source = lane.data + start
-    if form == Form.UUID_TEXT:
-        return put_text_uuid(out, source, length, fault)
-    elif form == Form.NUMERIC_TEXT:
-        return put_text_numeric(out, source, length, &lane.shape, fault)
+    if form == Form.UUID_TEXT or form == Form.NUMERIC_TEXT:
+        return lane.kernel(out, lane, source, length, fault)
     elif form == Form.JSONB:
         put32(out, <uint32_t>(length + 1))
         out[4] = 1
@@ -535,7 +191,7 @@ cdef int64_t write_rows(
 ) noexcept nogil:
     """Write all rows; give the bytes used, or -1 with `trouble` told.
 
-    `row_bytes` is what the fixed parts of one row can take; that much is always kept free for the current row.
+    `row_bytes` is what the fixed parts of one row can take; that much is always kept free for this one.
     """
     cdef uint8_t *at = out
     cdef const uint8_t *end = out + size - row_bytes
@@ -557,7 +213,9 @@ cdef int64_t write_rows(
     return at - out
 
 
-cdef int64_t check_lane(const Lane *lane, const Origin *origin, int64_t rows, Trouble *trouble) noexcept nogil:
+cdef int64_t check_lane(
+    const Lane *lane, const Origin *origin, int64_t rows, Trouble *trouble
+) noexcept nogil:
     """Check one bound lane; give the bytes its values take beside `widest`, or -1 with `trouble` told."""
     cdef int form = lane.form
     cdef int64_t row, total = 0, longest = 0
@@ -566,7 +224,7 @@ cdef int64_t check_lane(const Lane *lane, const Origin *origin, int64_t rows, Tr
     trouble.row = -1
     if form == Form.WIRE:
         for row in range(rows):
-            total += run_size(lane, origin, load32(origin.ids + 4 * row) if origin.ids != NULL else row, &ignored)
+            total += run_size(lane, origin, max(0, source_row(origin, row)), &ignored)
             if total > MAX_BYTES:
                 trouble.fault = Fault.TOO_LARGE
                 return -1
@@ -590,12 +248,12 @@ cdef int64_t check_lane(const Lane *lane, const Origin *origin, int64_t rows, Tr
     return total
 
 
-cdef int64_t wire_null(const Lane *lane, int column, const Origin *origin, int64_t rows) noexcept nogil:
+cdef int64_t wire_null(int column, const Origin *origin, int64_t rows) noexcept nogil:
     """Find the first output row that would copy a NULL of a source column, or -1."""
     cdef const int32_t *positions = origin.positions + column * origin.stride
     cdef int64_t row
     for row in range(rows):
-        if positions[load32(origin.ids + 4 * row) if origin.ids != NULL else row] < 0:
+        if positions[max(0, source_row(origin, row))] < 0:
             return row
     return -1
 
@@ -604,7 +262,7 @@ cdef int64_t wire_null(const Lane *lane, int column, const Origin *origin, int64
 
 
 cdef const uint8_t *memory(object buffer, int64_t *size) except? NULL:
-    """Give a buffer's address and size; a NULL buffer and one that is not in this machine's memory are empty."""
+    """Give a buffer's address and size; none, and one that is not in main memory, is empty."""
     cdef uintptr_t address
     if buffer is None or not buffer.is_cpu:
         size[0] = 0
@@ -725,6 +383,7 @@ cdef class RowWriter:
         for i, values in enumerate(lanes):
             lane = &self.lanes[<int>i]
             lane.form = values["form"]
+            lane.kernel = kernel_of(lane.form)
             lane.column = values["column"]
             lane.required = values.get("required", False)
             lane.limit = values.get("limit", -1)
@@ -744,7 +403,16 @@ cdef class RowWriter:
     def __dealloc__(self):
         free(self.lanes)
 
-    def write(self, arrays, int64_t rows, const uint8_t[::1] data, positions, int64_t stride, int64_t block_rows, ids):
+    def write(
+        self,
+        arrays,
+        int64_t rows,
+        const uint8_t[::1] data,
+        positions,
+        int64_t stride,
+        int64_t block_rows,
+        ids,
+    ):
         """Give the rows as a bytearray, or (fault, column, row) where something does not fit.
 
         `data` is the block's, from its first row on; positions, stride and block_rows are the block's too.
@@ -778,7 +446,7 @@ cdef class RowWriter:
             memcpy(lanes, self.lanes, self.count * sizeof(Lane))
             if ids is not None:
                 trouble.fault = bind_ids(&origin, ids, rows, &trouble.row)
-            elif data is not None and rows > block_rows:
+            elif rows < 0 or (data is not None and rows > block_rows):
                 trouble.fault = Fault.LENGTH
             if trouble.fault:
                 return trouble.fault, -1, trouble.row
@@ -793,7 +461,7 @@ cdef class RowWriter:
                 return bytearray()
             for target, source in self.required:
                 column = source
-                used = wire_null(NULL, column, &origin, rows)
+                used = wire_null(column, &origin, rows)
                 if used >= 0:
                     return Fault.NULL_VALUE, target, used
             with nogil:
@@ -806,10 +474,12 @@ cdef class RowWriter:
                         break
             if trouble.fault:
                 return trouble.fault, trouble.column, trouble.row
-            if total > MAX_BYTES or rows > MAX_BYTES // row_bytes or total + (rows + 1) * row_bytes > MAX_BYTES:
+            # One row's fixed parts more, which write_rows keeps free; rows are bounded before they multiply.
+            if total > MAX_BYTES or rows > MAX_BYTES // row_bytes:
                 return Fault.TOO_LARGE, -1, -1
-            # One row's fixed parts more, which write_rows keeps free.
             size = total + (rows + 1) * row_bytes
+            if size > MAX_BYTES:
+                return Fault.TOO_LARGE, -1, -1
             out = PyByteArray_FromStringAndSize(NULL, size + SLACK)
             start = <uint8_t *>PyByteArray_AS_STRING(out)
             with nogil:
@@ -865,5 +535,5 @@ cdef int bind_ids(Origin *origin, object ids, int64_t rows, int64_t *bad) except
         return Fault.BUFFER
     origin.ids += 4 * offset
     with nogil:
-        fault = check_ids(origin, rows, bad)
-    return fault
+        bad[0] = first_unknown_row(origin, rows)
+    return Fault.NONE if bad[0] < 0 else Fault.ROW_RANGE

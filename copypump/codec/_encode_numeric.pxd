@@ -8,17 +8,9 @@ weight of its lowest group then.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from copypump.codec._encode cimport Fault
-
-
-cdef extern from "_encode.h":
-    void put16 "cp_put16" (uint8_t *p, uint16_t v) noexcept nogil
-    void put32 "cp_put32" (uint8_t *p, uint32_t v) noexcept nogil
-    void put64 "cp_put64" (uint8_t *p, uint64_t v) noexcept nogil
-    int leading_zeros "cp_leading_zeros" (uint64_t v) noexcept nogil
-    int trailing_zeros "cp_trailing_zeros" (uint64_t v) noexcept nogil
-    uint64_t divide_chunk "cp_divide_chunk" (uint64_t *rest, uint64_t limb) noexcept nogil
-    uint64_t multiply "cp_multiply" (uint64_t limb, uint64_t factor, uint64_t *carry) noexcept nogil
+from copypump.codec._encode cimport (
+    Fault, Shape, divide_chunk, leading_zeros, multiply, put16, put32, put64, trailing_zeros
+)
 
 
 cdef enum:
@@ -32,15 +24,6 @@ cdef enum:
     MAX_EXPONENT = 200000   # beyond any weight
 
 
-ctypedef struct Shape:
-    int precision       # of the decimal, or of the target's typmod; 0: free (text only)
-    int scale
-    int dscale          # display scale; -1: as the text has it
-    int base            # weight of the lowest group
-    uint64_t pad        # 10 ** (0..3)
-    uint64_t small      # magnitudes below take put_small
-
-
 cdef inline uint8_t *put_head(uint8_t *out, int groups, int weight, int sign, int dscale) noexcept nogil:
     put64(out, (<uint64_t>(8 + 2 * groups) << 32) | (<uint64_t>groups << 16) | <uint16_t>weight)
     put32(out + 8, (<uint32_t>sign << 16) | <uint32_t>dscale)
@@ -51,11 +34,16 @@ cdef inline uint64_t pack(uint64_t chunk) noexcept nogil:
     """Give the four base-10000 groups of a number below 10 ** 16 in one word, the highest on top."""
     cdef uint32_t high = <uint32_t>(chunk // 100000000), low = <uint32_t>(chunk % 100000000)
     return (
-        (<uint64_t>(high // 10000) << 48) | (<uint64_t>(high % 10000) << 32) | ((low // 10000) << 16) | (low % 10000)
+        (<uint64_t>(high // 10000) << 48)
+        | (<uint64_t>(high % 10000) << 32)
+        | ((low // 10000) << 16)
+        | (low % 10000)
     )
 
 
-cdef inline uint8_t *put_small(uint8_t *out, uint64_t value, bint negative, const Shape *shape) noexcept nogil:
+cdef inline uint8_t *put_small(
+    uint8_t *out, uint64_t value, bint negative, const Shape *shape
+) noexcept nogil:
     """Write a shifted magnitude below 10 ** 16; stores 20 bytes, whatever it uses.
 
     Stripping the zero groups of a packed word is counting its zero bits: no branch to mispredict.
@@ -72,7 +60,7 @@ cdef inline uint8_t *put_small(uint8_t *out, uint64_t value, bint negative, cons
 
 
 cdef inline int split(uint64_t *limbs, uint64_t pad, uint64_t *chunks) noexcept nogil:
-    """Turn a magnitude of four limbs, times pad, into chunks of base 10 ** 16, lowest first; gives their number.
+    """Turn a magnitude of four limbs, times pad, into chunks of base 10 ** 16, lowest first; count them.
 
     What fits in 64 bits is divided by constants; only the rest needs divisions of 128 bits.
     """

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from copypump.codec import typmod as typmods
 from copypump.codec.column import Column
@@ -128,8 +127,12 @@ def _convert(array: AnyArray, to: pa.DataType) -> AnyArray:
         return _convert(words.dictionary_decode(), to)
     if isinstance(array, pa.RunEndEncodedArray):
         array.validate(full=True)
-        from_arrays: Callable[[AnyArray, AnyArray], AnyArray] = pa.RunEndEncodedArray.from_arrays
-        runs = from_arrays(array.run_ends, _without_views(array.values)).slice(array.offset, len(array))
+        from_arrays: Any = pa.RunEndEncodedArray.from_arrays
+        runs: AnyArray = from_arrays(array.run_ends, _without_views(array.values)).slice(
+            array.offset, len(array)
+        )
+        import pyarrow.compute as pc  # rarely needed, and slow to import
+
         decoded: AnyArray = pc.call_function("run_end_decode", [runs])
         return _convert(decoded, to)
     if _is_text(type_) and to == pa.utf8():
