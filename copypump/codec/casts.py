@@ -260,7 +260,7 @@ def _numeric(column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.
     limits = typmods.numeric(column.wire_typmod)
     if limits is not None:
         if limits.precision > MAX_DECIMAL256 or abs(limits.scale - scale) > _MAX_SHIFT:
-            return pa.utf8()
+            return pa.utf8() if abs(scale) <= MAX_DECIMAL256 else None  # Arrow spells no others
         precision, scale = limits
     return pa.decimal128(precision, scale) if precision <= MAX_DECIMAL128 else pa.decimal256(precision, scale)
 

@@ -179,6 +179,7 @@ def test_targets_by_typmod():
     assert encoded_type(numeric(100, 2), pa.decimal128(15, 2)) == pa.utf8()
     assert encoded_type(numeric(5, -500), pa.decimal128(15, 2)) == pa.utf8()
     assert encoded_type(numeric(5, -500), pa.int8()) == pa.utf8()
+    assert encoded_type(numeric(5, 2), pa.decimal128(5, 500)) is None
     assert encoded_type(column("numeric"), pa.decimal128(15, 2000)) is None
 
 
