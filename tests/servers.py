@@ -203,13 +203,12 @@ class SystemServer(Server):
     def log(self) -> str:
         return (self._home / "log").read_text()
 
-    def restart(self) -> None:
-        """Stop at once, as after a crash, and start again on the same port."""
-        self.halt()
+    def start_again(self) -> None:
+        """Start after `halt()`, on the same port."""
         self._run("pg_ctl", "-D", self._home / "data", "-l", self._home / "log", "-w", "start")
 
     def halt(self) -> None:
-        """Stop at once, without a word to the clients' transactions."""
+        """Stop at once, as in a crash."""
         self._run("pg_ctl", "-D", self._home / "data", "-m", "immediate", "-w", "stop")
 
     def stop(self) -> None:

@@ -22,3 +22,10 @@ def push(
     deadline: int = 0,
 ) -> tuple[int, int, int]:
     """Return (status, bytes sent in all, ns waited)."""
+
+class CancelRequest:
+    """What it takes to cancel a connection's query, even after the connection is gone."""
+
+    def __init__(self, pgconn: int) -> None: ...
+    def send(self) -> bool:
+        """Ask the server to cancel; blocks, perhaps for long. Return whether it was asked."""

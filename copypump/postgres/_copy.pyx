@@ -1,4 +1,4 @@
-"""The two hot loops of COPY, over the libpq that psycopg has loaded, without the GIL.
+"""The two hot loops of COPY, and cancel, over the libpq that psycopg has loaded, without the GIL.
 
 `drain()` takes CopyData messages (the server sends one a row) into one buffer; `push()` sends a buffer in
 large pieces. Both wait by poll() on the connection's socket and the run's interrupt, give signals their
@@ -35,6 +35,8 @@ ctypedef int (*get_copy_data_t)(void *, char **, int) noexcept nogil
 ctypedef int (*put_copy_data_t)(void *, const char *, int) noexcept nogil
 ctypedef int (*connection_t)(void *) noexcept nogil
 ctypedef void (*free_t)(void *) noexcept nogil
+ctypedef void *(*get_cancel_t)(void *) noexcept nogil
+ctypedef int (*cancel_t)(void *, char *, int) noexcept nogil
 
 _library = ctypes.CDLL(sys.modules[pq.PGconn.__module__].__file__)
 
@@ -49,6 +51,9 @@ cdef connection_t PQconsumeInput = <connection_t><uintptr_t>_address("PQconsumeI
 cdef connection_t PQflush = <connection_t><uintptr_t>_address("PQflush")
 cdef connection_t PQsocket = <connection_t><uintptr_t>_address("PQsocket")
 cdef free_t PQfreemem = <free_t><uintptr_t>_address("PQfreemem")
+cdef get_cancel_t PQgetCancel = <get_cancel_t><uintptr_t>_address("PQgetCancel")
+cdef cancel_t PQcancel = <cancel_t><uintptr_t>_address("PQcancel")
+cdef free_t PQfreeCancel = <free_t><uintptr_t>_address("PQfreeCancel")
 
 # Status, as Python sees it
 MORE = 0     # as much as was asked for
@@ -323,3 +328,29 @@ def push(uintptr_t pgconn, int interrupt, const unsigned char[::1] data, Py_ssiz
         if status != _SIGNAL:
             return status, p.sent, p.waited
         PyErr_CheckSignals()
+
+
+cdef class CancelRequest:
+    """What it takes to cancel a connection's query, even after the connection is gone.
+
+    psycopg's own cancel keeps the GIL: a network that swallows the request would stop the whole process.
+    """
+
+    cdef void *request
+
+    def __cinit__(self, uintptr_t pgconn):
+        self.request = PQgetCancel(<void *>pgconn)
+
+    def __dealloc__(self):
+        if self.request != NULL:
+            PQfreeCancel(self.request)
+
+    def send(self):
+        """Ask the server to cancel, on a new connection; may block for long. Return whether it was asked."""
+        cdef char message[256]
+        cdef int sent
+        if self.request == NULL:
+            return False
+        with nogil:
+            sent = PQcancel(self.request, message, sizeof(message))
+        return sent == 1

@@ -19,6 +19,7 @@ import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
 
+from copypump.postgres import _copy
 from copypump.postgres.interrupt import Interrupt
 
 # Said to the target's server, and kept in its log: never anything of ours or of the user's data.
@@ -209,6 +210,12 @@ def encoding(pgconn: pq.abc.PGconn) -> str:
     return psycopg.ConnectionInfo(pgconn).encoding
 
 
+def address(pgconn: pq.abc.PGconn) -> int:
+    """Return the address of libpq's own structure; 0 when the connection is closed."""
+    # Missing from psycopg's protocol class, but there in all of its implementations.
+    return int(getattr(pgconn, "pgconn_ptr") or 0)  # noqa: B009 - mypy would want the attribute
+
+
 class Cancel:
     """A cancel request on its way, on a thread of its own.
 
@@ -217,13 +224,9 @@ class Cancel:
     """
 
     def __init__(self, pgconn: pq.abc.PGconn) -> None:
-        self._request = pgconn.get_cancel()
-        self._thread = threading.Thread(target=self._send, name="copypump cancel", daemon=True)
+        self._request = _copy.CancelRequest(address(pgconn))
+        self._thread = threading.Thread(target=self._request.send, name="copypump cancel", daemon=True)
         self._thread.start()
-
-    def _send(self) -> None:
-        with contextlib.suppress(psycopg.Error):  # whoever waits for the query's end sees whether it worked
-            self._request.cancel()
 
     def done(self, deadline: float) -> bool:
         """Whether the request has been carried out, or has failed, before `deadline`."""

@@ -35,6 +35,9 @@ OLDEST_SERVER = 120000
 # All of a run's endings together may take this many seconds (GUARANTEES: 10); what is left then is closed.
 DEADLINE = 8.0
 
+# Seconds that closing in the middle of a query gives its cancel request to get away.
+_CANCEL_PATIENCE = 0.5
+
 # What a role's, a database's or a connection's own settings must not change under us. SET LOCAL, because
 # SELECT set_config() would take the snapshot before the table is locked, and because it ends with the
 # transaction.
@@ -45,6 +48,8 @@ _SETTINGS = (
     ("idle_in_transaction_session_timeout", "0", 0),
     ("transaction_timeout", "0", 170000),
     ("row_security", "off", 0),
+    # A trigger that chatters for each row: see Target. Whatever is said in a COPY is then an error.
+    ("client_min_messages", "error", 0),
 )
 
 # How a value of a result is read, by type oid (text format); all else is text.
@@ -127,12 +132,19 @@ class Session:
             error.state = f"{error.state}; {note}" if error.state else note
 
     def close(self) -> None:
-        """Close what we opened; give back what was given. Never waits; harmless when repeated."""
+        """Close what we opened; give back what was given. Harmless when repeated.
+
+        Does not wait for the server; see `rollback()` for the polite way.
+        """
         connection = self._connection
         if connection is None:
             return
         connection.pgconn.notice_handler = self._notice_handler
-        if connection.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+        status = connection.pgconn.transaction_status
+        if status == pq.TransactionStatus.ACTIVE:
+            # A server that computes does not look at its socket: without a cancel it would go on for nobody.
+            exchange.Cancel(connection.pgconn).done(time.monotonic() + _CANCEL_PATIENCE)
+        if status != pq.TransactionStatus.IDLE:
             self._hang_up()
         elif self.owned:
             connection.close()
@@ -153,8 +165,7 @@ class Session:
         Raises the side's error when the connection is closed.
         """
         with self._native:
-            # Missing from psycopg's protocol class, but there in all of its implementations.
-            handle: int | None = getattr(self.pgconn, "pgconn_ptr")  # noqa: B009 - mypy
+            handle = exchange.address(self.pgconn)
             if not handle:
                 raise translate(Lost("the connection is closed"), self.side)
             yield handle

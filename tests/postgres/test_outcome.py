@@ -1,0 +1,146 @@
+"""A COMMIT whose answer is lost: both outcomes, and none."""
+
+import os
+import signal
+import time
+
+import psycopg
+import pytest
+
+from copypump.errors import OutcomeUnknownError, Side, TargetError
+from copypump.postgres import outcome
+from copypump.postgres.session import Session
+from tests.postgres.conftest import ctrl_c, later, stopped, within
+from tests.proxy import Fault, Proxy
+from tests.servers import sql
+
+
+@pytest.fixture
+def proxy(pg15):
+    with Proxy(pg15.address()) as proxy:
+        yield proxy
+
+
+def rows(database: str) -> int:
+    return sql(database, "SELECT count(*) FROM t")[0][0]
+
+
+def commit_through(where: object, **kwargs: object) -> Session:
+    with Session(where, Side.TARGET) as session:
+        session.begin_target()
+        session.execute("INSERT INTO t VALUES (1)")
+        session.commit()
+    return session
+
+
+@pytest.fixture
+def table(database):
+    sql(database, "CREATE TABLE t (a int)")
+    return database
+
+
+def test_the_answer_is_lost_and_it_held(proxy, table):
+    proxy.fault = Fault("up", "lose answer", seeing=b"COMMIT\0")
+    with within(10):
+        session = commit_through(proxy.dsn(table))
+    assert proxy.fault.fired
+    assert session.committed is True
+    assert rows(table) == 1
+
+
+@pytest.mark.parametrize("action", ["rst", "fin"])
+def test_the_commit_is_lost_and_it_did_not_hold(proxy, table, action):
+    proxy.fault = Fault("up", action, seeing=b"COMMIT\0")
+    with within(10), pytest.raises(TargetError, match="connection was lost") as caught:
+        commit_through(proxy.dsn(table))
+    assert "rolled back" in caught.value.state
+    assert rows(table) == 0
+
+
+def test_a_given_connection_is_resolved_too(proxy, table):
+    proxy.fault = Fault("up", "lose answer", seeing=b"COMMIT\0")
+    with psycopg.connect(proxy.dsn(table)) as given:
+        assert commit_through(given).committed is True
+        assert given.closed
+    assert rows(table) == 1
+
+
+def test_a_backend_that_does_not_notice_is_ended(proxy, table):
+    """Half-open: the server still waits for our COMMIT, the transaction open; it is ended and is then final."""
+    proxy.fault = Fault("up", "stall", seeing=b"COMMIT\0")
+    session = Session(proxy.dsn(table), Side.TARGET)
+    with within(20), pytest.raises(TargetError, match="connection was lost"), session:
+        session.begin_target()
+        session.execute("INSERT INTO t VALUES (1)")
+        with later(0.5, lambda: session.pgconn and os_shutdown(session)):
+            session.commit()
+    assert rows(table) == 0
+
+
+def os_shutdown(session: Session) -> None:
+    """What tcp_user_timeout does in the end."""
+    import socket
+
+    with socket.socket(fileno=os.dup(session.pgconn.socket)) as line:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+def test_nobody_can_say(proxy, table, monkeypatch):
+    monkeypatch.setattr(outcome, "PATIENCE", 1.0)
+    monkeypatch.setattr(
+        "copypump.postgres.session.resolve", lambda *given: outcome.resolve(*given, patience=1.0)
+    )
+    monkeypatch.setattr(outcome, "connect", refuse)
+    proxy.fault = Fault("up", "lose answer", seeing=b"COMMIT\0")
+    with within(10), pytest.raises(OutcomeUnknownError, match="transaction") as caught:
+        commit_through(proxy.dsn(table))
+    assert "pg_xact_status('" in caught.value.hint
+    query = caught.value.hint.partition(": ")[2]
+    assert sql(table, query) == [("committed",)]
+
+
+def refuse(*given: object, **more: object) -> None:
+    raise TargetError("not now")
+
+
+def test_nothing_written_needs_no_question(proxy, table):
+    proxy.fault = Fault("up", "rst", seeing=b"COMMIT\0")
+    with (
+        within(5),
+        pytest.raises(TargetError, match="connection was lost"),
+        Session(proxy.dsn(table), Side.TARGET) as s,
+    ):
+        s.begin_target()
+        s.commit()
+    assert rows(table) == 0
+
+
+def test_ctrl_c_while_committing(table, pg15):
+    """The answer is awaited, then Ctrl-C goes on, and `committed` says what happened."""
+    sql(
+        table,
+        """CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';
+        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION slow()""",
+    )
+    session = Session(table, Side.TARGET)
+    with within(8), pytest.raises(KeyboardInterrupt), session:
+        session.begin_target()
+        session.execute("INSERT INTO t VALUES (1)")
+        with later(0.3, ctrl_c):
+            session.commit()
+    assert session.committed is True
+    assert rows(table) == 1
+
+
+def test_ctrl_c_while_a_commit_is_not_answered(table, monkeypatch):
+    monkeypatch.setattr("copypump.postgres.session.DEADLINE", 0.5)
+    session = Session(table, Side.TARGET)
+    with within(15), pytest.raises(TargetError) as caught, session:
+        session.begin_target()
+        session.execute("INSERT INTO t VALUES (1)")
+        pid = session.backend_pid()
+        with stopped(pid), later(0.3, ctrl_c), later(2.5, lambda: os.kill(pid, signal.SIGCONT)):
+            session.commit()
+        time.sleep(0)
+    assert caught.value.state
