@@ -13,7 +13,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from ..codec.column import Column
-from ..errors import CopypumpError, OutcomeUnknownError, RefusedError, Side
+from ..errors import RefusedError, Side
 from ..postgres.catalog import Table, find_table, has_rows, lock_table
 from ..postgres.interrupt import Interrupt
 from ..postgres.names import parse_name, quote_name, show_name
@@ -33,8 +33,6 @@ log = logging.getLogger("copypump.landing")
 # Seconds for the pipeline's threads to notice that they shall stop; what still runs then is the user's own
 # function, which nothing can interrupt.
 JOIN_SECONDS = 3.0
-
-UNTOUCHED = "nothing was committed: the target is as it was before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def move(
     """Run the pipeline into the target's COPY, and stop all of its threads if it ends any other way.
 
     Raises:
-        CopypumpError: with its `state` set; the sessions remain to be rolled back.
+        CopypumpError: the sessions remain to be rolled back.
 
     """
     copy_in = Target(target)
@@ -140,13 +138,11 @@ def move(
     pipeline = Pipeline(feed, reshaper, copy_in, interrupt, counters, batch_bytes)
     try:
         pipeline.run(on_progress, interval)
-    except BaseException as error:
+    except BaseException:
         pipeline.abort()
         stuck = pipeline.join(JOIN_SECONDS)
         if stuck:
             log.warning("still running, and left behind: %s", ", ".join(stuck))
-        if isinstance(error, CopypumpError):
-            error.state = error.state or UNTOUCHED
         raise
 
 
@@ -163,7 +159,3 @@ def finish_landing(target: Session, destination: Destination, options: Options, 
         if not target.committed:
             raise
         report.warnings.append("interrupted while committing, which was too late: everything is there")
-    except CopypumpError as error:
-        if error.state is None and not isinstance(error, OutcomeUnknownError):
-            error.state = UNTOUCHED
-        raise

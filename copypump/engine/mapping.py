@@ -166,7 +166,7 @@ def _bytes_fit(landing: Column, origin: Value | Hidden, stream: Sequence[Column]
 
 
 def _no_such_column(name: str, by_name: dict[str, Column], target_name: str) -> RefusedError:
-    near = difflib.get_close_matches(name, by_name, n=3)
+    near = difflib.get_close_matches(name, by_name, n=3, cutoff=0.5)
     return RefusedError(
         "the target has no such column" + (f"; near names: {', '.join(near)}" if near else ""),
         table=target_name,

@@ -7,7 +7,7 @@ thread; counts its own stages.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,23 +103,29 @@ class Reshaper:
                 piece = batch.slice(offset, step)
                 yield piece, piece.num_rows
 
-    def _transformed(self, decoded: Decoded) -> Sequence[pa.RecordBatch]:
+    def _transformed(self, decoded: Decoded) -> Iterator[pa.RecordBatch]:
+        """What the transform makes of the batch, one piece at a time."""
         self._batches += 1
         batch, transform = decoded.batch, self._transform
         if transform is None:
-            return [batch]
+            yield batch
+            return
         if self._hidden:
             seen = range(self._seen_width)
             batch = batch.select([*seen, *range(self._seen_width + len(self._hidden), batch.num_columns)])
-        start = time.perf_counter()
-        batches = transform.apply(
+        made = transform.stream(
             batch,
             batch_number=self._batches,
             first_row=decoded.first_row + 1,
             last_row=decoded.first_row + batch.num_rows,
         )
-        self._transform_stage.busy += time.perf_counter() - start
-        return batches
+        while True:
+            start = time.perf_counter()
+            piece = next(made, None)
+            self._transform_stage.busy += time.perf_counter() - start
+            if piece is None:
+                return
+            yield piece
 
     def _encode(self, batch: pa.RecordBatch, rows: int, decoded: Decoded) -> bytearray:
         row_ids = self._row_ids(batch)

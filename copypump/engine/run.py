@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from ..codec.framing import Framer
-from ..errors import CopypumpError, RefusedError, Side
+from ..errors import CopypumpError, OutcomeUnknownError, RefusedError, Side
 from ..postgres.catalog import holds_lock, same_database
 from ..postgres.connect import Connection
 from ..postgres.interrupt import Interrupt
@@ -28,6 +28,8 @@ from .report import Counters, Progress, Report
 from .reshape import Reshaper
 
 log = logging.getLogger("copypump.run")
+
+UNTOUCHED = "nothing was committed: the target is as it was before"
 
 OnProgress = Callable[[Progress], None]
 
@@ -114,8 +116,13 @@ def reported(report: Report, counters: Counters) -> Iterator[None]:
         yield
         report.status = "done"
     except CopypumpError as error:
+        if error.state is None and not isinstance(error, OutcomeUnknownError):
+            error.state = UNTOUCHED
         report.error = str(error)
         error.report = report
+        raise
+    except KeyboardInterrupt as interrupt:
+        interrupt.args = interrupt.args or (UNTOUCHED,)
         raise
     finally:
         report.seconds = time.perf_counter() - start

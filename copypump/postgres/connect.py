@@ -39,7 +39,7 @@ def parse_dsn(dsn: str, side: Side) -> dict[str, Any]:
     """Return the DSN's own parameters (an empty DSN has none); UsageError, which never repeats the DSN."""
     with contextlib.suppress(psycopg.Error, UnicodeError):
         return dict(conninfo_to_dict(dsn))
-    # Raised outside of the handler: libpq's words, which quote the DSN with its password, are no context of it.
+    # Raised outside of the handler: libpq's words, which quote the DSN, are then no context of this error.
     raise UsageError(
         f"the {side}'s DSN is neither a conninfo string nor a postgresql:// URI that libpq can read",
         side=side,

@@ -1,0 +1,219 @@
+"""What is refused before anything moves: the class, where it is, and a target that nobody touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import copypump
+from copypump.errors import ExitCode
+from tests.conftest import Pair
+from tests.engine.conftest import ROWS, people
+from tests.servers import role, sql
+
+
+def refused(pair: Pair, **options: Any) -> copypump.CopypumpError:
+    """The error of a run that must be refused."""
+    with pytest.raises(copypump.CopypumpError) as error:
+        copypump.pump(pair.src, pair.dst, **options)
+    assert error.value.exit_code == ExitCode.REFUSED, error.value
+    return error.value
+
+
+def returns(**columns: pa.Array[Any]) -> Any:
+    """A transform that returns these columns, cut to the batch's length."""
+
+    def transform(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return pa.RecordBatch.from_pydict({name: a.slice(0, batch.num_rows) for name, a in columns.items()})
+
+    return transform
+
+
+def test_unknown_table_names_near_ones(example: Pair) -> None:
+    error = refused(example, table="peopel")
+    assert "public.people" in str(error)
+    assert error.side is not None
+
+
+def test_unknown_target_table(example: Pair) -> None:
+    error = refused(example, table="people", into="nowhere")
+    assert (error.side, error.table) == ("target", "nowhere")
+    assert "--create" in str(error.hint)
+
+
+@pytest.mark.parametrize("name", ["a.b.c", "", '"open', "drop table", "x;y"])
+def test_names_that_are_none(example: Pair, name: str) -> None:
+    refused(example, table=name, into="people")
+
+
+def test_unknown_columns(example: Pair) -> None:
+    assert refused(example, table="people", columns=["id", "nmae"]).column == "nmae"
+    assert "age" in str(refused(example, table="people", transform=people, reads=["agee"]))
+    assert refused(example, table="people", transform=people, types={"agee": "utf8"}).column == "agee"
+
+
+def test_a_column_that_the_target_lacks(example: Pair) -> None:
+    error = refused(example, table="people")
+    assert (error.table, error.column) == ("public.people", "salary")
+    assert "salary_after_tax" in str(error)
+
+
+def test_a_type_without_a_lossless_way_names_both(example: Pair) -> None:
+    sql(example.dst, "CREATE TABLE t (id text, name int, age int, salary float8)")
+    error = refused(example, table="people", into="t")
+    assert error.column in ("id", "name")
+    assert "bigint" in str(error) or "text" in str(error)
+    assert error.hint
+
+
+def test_a_not_null_column_that_gets_nothing(example: Pair) -> None:
+    sql(example.dst, "CREATE TABLE t (id bigint, born date NOT NULL)")
+    assert refused(example, table="people", columns=["id"], into="t").column == "born"
+    sql(example.dst, "ALTER TABLE t ALTER born SET DEFAULT '2000-01-01'")
+    copypump.pump(example.src, example.dst, table="people", columns=["id"], into="t")
+    assert sql(example.dst, "SELECT count(*) FROM t WHERE born = '2000-01-01'") == [(ROWS,)]
+
+
+def test_a_type_that_cannot_be_chosen(example: Pair) -> None:
+    error = refused(example, table="people", transform=people, types={"age": "date32"})
+    assert error.column == "age"
+    assert "opaque" in str(error.hint)
+
+
+def test_a_target_with_rows_needs_a_mode(example: Pair) -> None:
+    sql(example.dst, "INSERT INTO people VALUES (0)")
+    error = refused(example, table="people", transform=people)
+    assert "append" in str(error.hint)
+    assert sql(example.dst, "SELECT count(*) FROM people") == [(1,)]
+
+
+def test_no_type_of_that_name_on_the_target(pair: Pair) -> None:
+    sql(pair.src, "CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TABLE t (m mood)")
+    assert refused(pair, table="t", create=True).column == "m"
+
+
+def test_oids_of_ones_own_types_inside_values(pair: Pair) -> None:
+    """An array of an enum carries the enum's oid, which differs between databases: never forwarded blindly."""
+    sql(pair.dst, "CREATE TYPE other AS ENUM ('x')")  # moves the oids apart
+    for dsn in pair:
+        sql(dsn, "CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TABLE t (m mood, many mood[])")
+    sql(pair.src, "INSERT INTO t VALUES ('happy', '{sad}')")
+    assert refused(pair, table="t").column == "many"
+    copypump.pump(pair.src, pair.dst, table="t", columns=["m"])
+    assert sql(pair.dst, "SELECT m::text FROM t") == [("happy",)]
+
+
+def test_enums_of_other_labels(pair: Pair) -> None:
+    sql(pair.src, "CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TABLE t (m mood)")
+    sql(pair.dst, "CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood)")
+    assert refused(pair, table="t").column == "m"
+
+
+def test_a_type_without_a_binary_form(pair: Pair) -> None:
+    for dsn in pair:
+        sql(dsn, "CREATE TABLE t (id int, acl aclitem)")
+    error = refused(pair, table="t")
+    assert error.column == "acl"
+    assert "::text" in str(error.hint)
+
+
+def test_opaque_bytes_go_to_their_own_type_only(pair: Pair) -> None:
+    sql(pair.src, "CREATE TABLE t (a inet)")
+    sql(pair.dst, "CREATE TABLE t (a macaddr)")
+    assert refused(pair, table="t", transform=lambda batch: batch).column == "a"
+    assert refused(pair, table="t").column == "a"
+
+
+def test_queries_that_cannot_be_copied(example: Pair) -> None:
+    for query in ("SELECT 1 AS a, 2 AS a", "SELECT $1::int AS id", "SELECT"):
+        refused(example, query=query, into="people")
+
+
+def test_the_same_table_on_both_sides(example: Pair) -> None:
+    sql(example.src, "CREATE VIEW seen AS SELECT * FROM people; CREATE TABLE copied (LIKE people)")
+    same = Pair(example.src, example.src + " application_name=copypump-other")
+    for options in (
+        {"table": "people"},
+        {"table": "people", "mode": "truncate"},
+        {"table": "seen", "into": "people", "mode": "append"},
+        {"query": "SELECT * FROM seen LIMIT 5", "into": "people", "mode": "truncate"},
+    ):
+        assert "same table" in str(refused(same, **options))
+    assert sql(example.src, "SELECT count(*) FROM people") == [(ROWS,)]
+    copypump.pump(same.src, same.dst, table="people", into="copied")  # another table of the same database
+    assert sql(example.src, "SELECT count(*) FROM copied") == [(ROWS,)]
+
+
+def test_a_transform_that_does_not_fit_stops_before_anything_is_written(example: Pair) -> None:
+    sql(example.dst, "INSERT INTO people VALUES (0)")
+
+    def wrong_name(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return pa.RecordBatch.from_pydict({"identity": batch.column("id")})
+
+    def wrong_column(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return batch.select(["no such column"])
+
+    def nothing(batch: pa.RecordBatch) -> None:
+        return None
+
+    for transform in (
+        wrong_name,
+        wrong_column,
+        nothing,
+        returns(id=pa.array(["x"] * ROWS)),
+        returns(id=pa.array([1.5] * ROWS)),
+        returns(id=pa.array([1] * ROWS), name=pa.array([b"x"] * ROWS)),
+        "no_such_module:clean",
+        "json:no_such_function",
+        "json:__doc__",
+    ):
+        refused(example, table="people", transform=transform, mode="truncate")
+        assert sql(example.dst, "SELECT count(*) FROM people") == [(1,)]
+
+
+def test_a_transform_is_found_before_connecting() -> None:
+    with pytest.raises(copypump.RefusedError, match="no_such_module"):
+        copypump.pump(
+            "host=127.0.0.1 port=1", "host=127.0.0.1 port=1", table="t", transform="no_such_module:f"
+        )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"table": "a", "query": "b"},
+        {"query": "SELECT 1 AS a"},
+        {"query": "SELECT 1 AS a", "into": "t", "where": "true"},
+        {"table": "t", "columns": []},
+        {"table": "t", "reads": ["a"]},
+        {"table": "t", "mode": "upsert"},
+        {"table": "t", "batch_rows": 0},
+        {"table": "t", "batch_bytes": 1 << 31},
+        {"table": "t", "colums": ["a"]},
+        {"table": "people", "into": "people", "types": {"id": "integerish"}},
+    ],
+)
+def test_options_that_contradict_themselves(example: Pair, options: Any) -> None:
+    with pytest.raises(copypump.UsageError):
+        copypump.pump(example.src, example.dst, **options)
+
+
+def test_a_dsn_that_does_not_parse_is_not_echoed() -> None:
+    with pytest.raises(copypump.UsageError) as error:
+        copypump.pump("postgresql://me:geheim@[host/db", "", table="t")
+    assert "geheim" not in f"{error.value}{error.value.hint}{error.value.__cause__}{error.value.__context__}"
+
+
+def test_row_security_is_an_error_not_fewer_rows(example: Pair, pg15: Any) -> None:
+    sql(
+        example.src,
+        "ALTER TABLE people ENABLE ROW LEVEL SECURITY; CREATE POLICY few ON people USING (id < 5)",
+    )
+    name = sql(example.src, "SELECT current_database()")[0][0]
+    role(pg15, name, "limited", "GRANT SELECT ON people TO limited")
+    with pytest.raises(copypump.SourceError, match="row-level security"):
+        copypump.pump(pg15.dsn(name, user="limited"), example.dst, table="people", transform=people)
+    assert sql(example.dst, "SELECT count(*) FROM people") == [(0,)]
