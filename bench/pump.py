@@ -52,8 +52,8 @@ def ways(workload: Workload, src: str, dst: str, peers: bool) -> list[Way]:
             SAME,
         )
     ]
-    pump = [str(Path(sys.executable).with_name("copypump")), "run", "--src", src, "--dst", dst, "--no-progress"]
-    pump += ["--mode", "append", "--table", workload.table]
+    pump = [str(Path(sys.executable).with_name("copypump")), "run", "--no-progress", "--src", src]
+    pump += ["--dst", dst, "--mode", "append", "--table", workload.table]
     plain = [*pump, "--into", SAME]
     found.append(Way("copypump, no transform", [plain], SAME, [*plain, "--where", "false"]))
     for what, spec in workload.transforms.items():
@@ -173,14 +173,18 @@ def servers(args: argparse.Namespace) -> Iterator[None]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--src", help="the source's DSN (default: an embedded server)")
     parser.add_argument("--dst", help="the target's DSN (default: an embedded server)")
     parser.add_argument("--scale", type=float, default=0.1, help="1: 10,000,000 people, TPC-H scale 1")
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each way, after one that is not")
     parser.add_argument("--workload", choices=list(WORKLOADS), action="append", help="default: all")
     parser.add_argument("--peers", action="store_true", help="ADBC too")
-    parser.add_argument("--memory", action="store_true", help="peak memory as rows grow tenfold, and nothing else")
+    parser.add_argument(
+        "--memory", action="store_true", help="peak memory as rows grow tenfold, and nothing else"
+    )
     args = parser.parse_args()
     with servers(args):
         if args.memory:
