@@ -24,12 +24,12 @@ from psycopg.conninfo import make_conninfo
 
 @dataclass
 class Fault:
-    """What goes wrong, and where: at byte `at` of one direction of a connection, or where `seeing` first comes.
+    """What goes wrong, and where: at byte `at` of one direction, or where `seeing` first comes.
 
     "up" is from the client to the server. Actions:
       rst, fin      bytes before `at` (none of the piece that holds `seeing`) pass, then both sides are cut
       stall         the same, but nothing is closed: a half-open network, both ways
-      lose answer   the piece passes, the server's answer is awaited and dropped, then the client is cut by RST
+      lose answer   the piece passes, the server's answer is awaited and dropped, then the client is cut
     """
 
     direction: Literal["up", "down"]

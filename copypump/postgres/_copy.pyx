@@ -51,6 +51,8 @@ cdef connection_t PQconsumeInput = <connection_t><uintptr_t>_address("PQconsumeI
 cdef connection_t PQflush = <connection_t><uintptr_t>_address("PQflush")
 cdef connection_t PQsocket = <connection_t><uintptr_t>_address("PQsocket")
 cdef free_t PQfreemem = <free_t><uintptr_t>_address("PQfreemem")
+cdef connection_t PQsslInUse = <connection_t><uintptr_t>_address("PQsslInUse")
+cdef connection_t PQgssEncInUse = <connection_t><uintptr_t>_address("PQgssEncInUse")
 cdef get_cancel_t PQgetCancel = <get_cancel_t><uintptr_t>_address("PQgetCancel")
 cdef cancel_t PQcancel = <cancel_t><uintptr_t>_address("PQcancel")
 cdef free_t PQfreeCancel = <free_t><uintptr_t>_address("PQfreeCancel")
@@ -119,6 +121,7 @@ cdef struct Drain:
     int interrupt
     int64_t deadline
     int gather_ns       # how long to let data gather before a read
+    bint encrypted      # bytes that have left the socket may wait between it and libpq, where poll() is blind
     char *into
     Py_ssize_t size     # of what `into` has room for
     Py_ssize_t used
@@ -153,6 +156,14 @@ cdef void gather(Drain *d, int handle) noexcept nogil:
         nanosleep(&nap, NULL)
 
 
+cdef int ended(Drain *d) noexcept nogil:
+    """After the socket broke: what came before may hold rows (_MORE), and the server's last words (_END)."""
+    d.length = PQgetCopyData(d.pgconn, &d.message, 1)
+    if d.length > 0:
+        return _MORE
+    return _LOST if d.length == 0 else _END
+
+
 cdef int fill(Drain *d) noexcept nogil:
     """Take messages until there is enough; see Status."""
     cdef int status, handle
@@ -174,6 +185,17 @@ cdef int fill(Drain *d) noexcept nogil:
             if d.used >= d.enough or d.rows >= d.most_rows:
                 return _MORE
             continue
+        if d.encrypted:
+            if not PQconsumeInput(d.pgconn):
+                status = ended(d)
+                if status != _MORE:
+                    return status
+                continue
+            d.length = PQgetCopyData(d.pgconn, &d.message, 1)
+            if d.length < 0:
+                return _END
+            if d.length > 0:
+                continue
         began = now()
         handle = PQsocket(d.pgconn)
         status = wait(handle, POLLIN, d.interrupt, d.deadline, &got)
@@ -183,12 +205,9 @@ cdef int fill(Drain *d) noexcept nogil:
         if status != _MORE:
             return status
         if not PQconsumeInput(d.pgconn):
-            # What came before the socket broke may hold rows, and the server's last words.
-            d.length = PQgetCopyData(d.pgconn, &d.message, 1)
-            if d.length == 0:
-                return _LOST
-            if d.length < 0:
-                return _END
+            status = ended(d)
+            if status != _MORE:
+                return status
 
 
 def drain(uintptr_t pgconn, int interrupt, Py_ssize_t enough, int64_t most_rows, *, int64_t deadline=0,
@@ -206,6 +225,7 @@ def drain(uintptr_t pgconn, int interrupt, Py_ssize_t enough, int64_t most_rows,
     d.interrupt = interrupt
     d.deadline = deadline
     d.gather_ns = gather_ns
+    d.encrypted = PQsslInUse(d.pgconn) or PQgssEncInUse(d.pgconn)
     d.size = enough + 16384
     d.used = 0
     d.enough = enough

@@ -27,6 +27,10 @@ COPY_FAIL = b"the copy was given up by its client"
 
 _COPY_STATES = (pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_BOTH)
 
+# Seconds after which a wait has libpq look at the socket itself: bytes that the TLS library took off the
+# socket, and libpq did not have room for, are not seen by poll().
+_SLICE = 0.2
+
 # A backend that waits for its client sees CopyFail at once; one that is still busy after this long gets a
 # cancel.
 _COPY_FAIL_PATIENCE = 0.3
@@ -43,9 +47,10 @@ def wait(
     interrupt: Interrupt | None = None,
     deadline: float | None = None,
 ) -> bool:
-    """Wait until the socket is readable (or writable, when `writing`); return whether it is readable.
+    """Wait until the socket is readable (or writable, when `writing`); return whether to read.
 
-    `deadline` is of time.monotonic(). Raises Aborted, TimeoutError, or Lost when there is no socket any more.
+    That is also said without cause from time to time; a read of nothing does no harm. `deadline` is of
+    time.monotonic(). Raises Aborted, TimeoutError, or Lost when there is no socket any more.
     """
     if pgconn.status != pq.ConnStatus.OK:
         raise Lost(said(pgconn))
@@ -55,13 +60,13 @@ def wait(
     if interrupt is not None:
         interrupt.check()
         poller.register(interrupt.fd, select.POLLIN)
-    timeout = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-    events = dict(poller.poll(timeout))
+    left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
+    events = dict(poller.poll(max(0.0, left) * 1000))
     if interrupt is not None:
         interrupt.check()
-    if not events:
+    if not events and deadline is not None and time.monotonic() >= deadline:
         raise TimeoutError
-    return bool(events.get(handle, 0) & ~select.POLLOUT)
+    return not events or bool(events.get(handle, 0) & ~select.POLLOUT)
 
 
 def said(pgconn: pq.abc.PGconn) -> str:

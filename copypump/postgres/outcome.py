@@ -8,10 +8,11 @@ import time
 from dataclasses import dataclass
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from copypump.errors import CopypumpError, Side
 from copypump.postgres import exchange
-from copypump.postgres.connect import Connection, connect
+from copypump.postgres.connect import CONNECT_TIMEOUT, Connection, connect
 from copypump.postgres.exchange import Lost
 
 # Seconds (GUARANTEES, promise 1): a server that restarts after a crash is back by then, or nobody knows when.
@@ -56,7 +57,7 @@ class Transaction:
         )
 
 
-def resolve(dsn: str, side: Side, transaction: Transaction, patience: float = PATIENCE) -> Outcome:
+def resolve(dsn: str, side: Side, transaction: Transaction, patience: float) -> Outcome:
     """Ask again on new sessions, at most for `patience` seconds; Ctrl-C stops asking."""
     started = time.monotonic()
     deadline = started + patience
@@ -72,7 +73,8 @@ def resolve(dsn: str, side: Side, transaction: Transaction, patience: float = PA
 
 def _ask(dsn: str, side: Side, transaction: Transaction, deadline: float, orphan_at: float) -> Outcome:
     """Ask on one new session until the answer is final."""
-    connection = connect(dsn, side)
+    timeout = max(2, min(CONNECT_TIMEOUT, int(deadline - time.monotonic())))
+    connection = connect(make_conninfo(dsn, connect_timeout=timeout), side)
     try:
         while time.monotonic() < deadline:
             status = _value(connection, transaction.query, deadline)

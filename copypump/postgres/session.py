@@ -17,12 +17,20 @@ from typing import Any
 import psycopg
 from psycopg import pq, sql
 
-from copypump.errors import CopypumpError, OutcomeUnknownError, RefusedError, Side, UsageError
+from copypump.errors import (
+    CopypumpError,
+    OutcomeUnknownError,
+    RefusedError,
+    Side,
+    SourceError,
+    TargetError,
+    UsageError,
+)
 from copypump.postgres import exchange
 from copypump.postgres.connect import APPLICATION_NAME, Connection, connect
 from copypump.postgres.exchange import Lost
 from copypump.postgres.interrupt import Interrupt
-from copypump.postgres.outcome import Outcome, Transaction, resolve
+from copypump.postgres.outcome import PATIENCE, Outcome, Transaction, resolve
 from copypump.postgres.translate import told, translate
 
 Query = str | sql.Composable
@@ -32,8 +40,11 @@ Value = Any  # str, int, float, bool or None, by the column's type
 # The catalog queries use what PostgreSQL 12 has (pg_attribute.attgenerated).
 OLDEST_SERVER = 120000
 
-# All of a run's endings together may take this many seconds (GUARANTEES: 10); what is left then is closed.
-DEADLINE = 8.0
+# Seconds for one side to end politely; then it is closed. Both together have 10 (GUARANTEES).
+DEADLINE = 4.0
+
+# Seconds, after Ctrl-C in a COMMIT, for its answer to come; and then for another session to find it out.
+_INTERRUPTED_PATIENCE = 4.5
 
 # Seconds that closing in the middle of a query gives its cancel request to get away.
 _CANCEL_PATIENCE = 0.5
@@ -283,10 +294,17 @@ class Session:
         try:
             self._commit()
         except Lost as lost:
-            self._settle(transaction, lost)
+            interrupted = lost.__cause__ if isinstance(lost.__cause__, KeyboardInterrupt) else None
+            try:
+                self._settle(transaction, lost, PATIENCE if interrupted is None else _INTERRUPTED_PATIENCE)
+            except (SourceError, TargetError):
+                if interrupted is None:
+                    raise
+            if interrupted is not None:
+                raise interrupted from None
         except psycopg.Error as error:
             if error.sqlstate in _UNKNOWN_STATES:
-                self._settle(transaction, error)
+                self._settle(transaction, error, PATIENCE)
             else:
                 self.committed = False
                 raise translate(error, self.side) from None
@@ -306,7 +324,7 @@ class Session:
             tag = exchange.run(pgconn, b"COMMIT")[-1].command_status
         except KeyboardInterrupt as interrupted:
             try:
-                answers = exchange.results(pgconn, deadline=time.monotonic() + DEADLINE)
+                answers = exchange.results(pgconn, deadline=time.monotonic() + _INTERRUPTED_PATIENCE)
             except TimeoutError:
                 raise Lost("the server did not answer COMMIT in time after an interrupt") from interrupted
             self.committed = bool(answers) and answers[-1].command_status == b"COMMIT"
@@ -315,19 +333,24 @@ class Session:
         if not self.committed:
             raise psycopg.errors.InFailedSqlTransaction("the transaction had failed before COMMIT")
 
-    def _settle(self, transaction: Transaction | None, lost: Exception) -> None:
-        """Find out what became of a COMMIT without an answer."""
+    def _settle(self, transaction: Transaction | None, lost: Lost | psycopg.Error, patience: float) -> None:
+        """Find out within `patience` seconds what became of a COMMIT without an answer."""
         connection = self.connection
         where = self._where if isinstance(self._where, str) else _dsn_of(connection)
         self._hang_up()
-        outcome = Outcome.ABORTED if transaction is None else resolve(where, self.side, transaction)
+        try:
+            outcome = (
+                Outcome.ABORTED if transaction is None else resolve(where, self.side, transaction, patience)
+            )
+        except KeyboardInterrupt:  # the second; what it interrupts is the asking, not the answer
+            outcome = Outcome.UNKNOWN
         if outcome is Outcome.COMMITTED:
             self.committed = True
             return
         reason = "its answer to COMMIT was lost"
         if outcome is Outcome.ABORTED:
             self.committed = False
-            error = translate(lost if isinstance(lost, (Lost, psycopg.Error)) else Lost(str(lost)), self.side)
+            error = translate(lost, self.side)
             error.state = f"{reason}; asked again, the server says that the transaction was rolled back"
             raise error from None
         assert transaction is not None

@@ -81,6 +81,22 @@ def test_source_over_a_unix_socket(pg16):
         assert read_all(source, 1 << 20) == psycopg_copy(pg16.dsn(name), SERIES.format(200_000))
 
 
+def test_source_over_tls(database):
+    """The TLS library keeps bytes of its own, which poll() cannot see."""
+    for rows in (1, 20_000, 300_000):
+        with Session(encrypted(database), Side.SOURCE) as session:
+            assert session.pgconn.ssl_in_use
+            session.begin_source()
+            source = Source(session)
+            source.start(SERIES.format(rows))
+            with within(10):
+                assert read_all(source, 1 << 20) == psycopg_copy(database, SERIES.format(rows))
+
+
+def encrypted(dsn: str) -> str:
+    return psycopg.conninfo.make_conninfo(dsn, sslmode="require")
+
+
 def test_source_refuses_other_statements(source_session):
     with pytest.raises(ValueError, match="not a COPY"):
         Source(source_session).start("COPY (SELECT 1) TO STDOUT")
@@ -94,7 +110,9 @@ def test_source_error_before_the_first_row(source_session):
 
 
 def test_source_error_in_the_middle(source_session):
-    query = "COPY (SELECT 1/(50000-i) FROM (SELECT generate_series(1, 100000) AS i) s) TO STDOUT (FORMAT BINARY)"
+    query = (
+        "COPY (SELECT 1/(50000-i) FROM (SELECT generate_series(1, 100000) AS i) s) TO STDOUT (FORMAT BINARY)"
+    )
     with pytest.raises(SourceError, match="division by zero"):
         start_and_read(source_session, query)
     assert source_session.rollback()
@@ -144,7 +162,6 @@ def test_source_interrupted_while_the_server_thinks(source_session, interrupt):
     with later(0.2, interrupt.set), within(3):
         with pytest.raises(Aborted):
             source.start("COPY (SELECT pg_sleep(60)) TO STDOUT (FORMAT BINARY)")
-            read_all(source)
         assert source.cancel()
     assert source_session.rollback()
 
@@ -200,17 +217,19 @@ def test_source_that_does_not_answer_is_closed_in_time(database, interrupt):
 
 def test_source_behind_a_network_that_is_gone(database, interrupt):
     """Cancel goes to a new connection, which the network swallows too; the deadline holds all the same."""
-    with Proxy(address_of(database)) as proxy:
-        with Session(proxy.dsn(database), Side.SOURCE, interrupt=interrupt) as session:
-            session.begin_source()
-            source = Source(session)
-            source.start(ENDLESS)
-            proxy.fault = Fault("down", "stall", at=proxy.passed["down"] + 2_000_000)
-            with later(0.5, interrupt.set), within(5):
-                with pytest.raises(Aborted):
-                    read_all(source)
-                proxy.fault = Fault("up", "stall", at=0)
-                assert not source.cancel(time.monotonic() + 1)
+    with (
+        Proxy(address_of(database)) as proxy,
+        Session(proxy.dsn(database), Side.SOURCE, interrupt=interrupt) as session,
+    ):
+        session.begin_source()
+        source = Source(session)
+        source.start(ENDLESS)
+        proxy.fault = Fault("down", "stall", at=proxy.passed["down"] + 2_000_000)
+        with later(0.5, interrupt.set), within(5):
+            with pytest.raises(Aborted):
+                read_all(source)
+            proxy.fault = Fault("up", "stall", at=0)
+            assert not source.cancel(time.monotonic() + 1)
 
 
 def test_closing_while_another_thread_reads(database):
@@ -226,7 +245,7 @@ def test_closing_while_another_thread_reads(database):
         with within(3):
             session.close()
             thread.join()
-    assert "connection was lost" in str(outcomes[0])
+    assert isinstance(outcomes[0], SourceError)
 
 
 def outcome_of(source: Source) -> object:
@@ -264,7 +283,9 @@ def test_target_takes_any_buffer(target, kind):
     assert target.finish() == 0
 
 
-def write_endlessly(target: Target, begin: int = 0, text: bytes = b"x" * 1000, header: bytes = HEADER) -> None:
+def write_endlessly(
+    target: Target, begin: int = 0, text: bytes = b"x" * 1000, header: bytes = HEADER
+) -> None:
     target.write(header)
     while True:
         target.write(wire_rows(range(begin, begin + 1000), text))
@@ -278,6 +299,17 @@ def test_target_refuses_early(database, target, target_session):
     assert caught.value.row == 1501
     assert target.bytes < 16 << 20
     assert target_session.rollback()
+
+
+def test_target_refuses_early_over_tls(database):
+    sql(database, "CREATE TABLE t (id bigint PRIMARY KEY, name text); INSERT INTO t VALUES (1500)")
+    with Session(encrypted(database), Side.TARGET) as session:
+        session.begin_target()
+        target = Target(session, table="t")
+        target.start("COPY t FROM STDIN (FORMAT BINARY)")
+        with within(10), pytest.raises(TargetError, match="duplicate key"):
+            write_endlessly(target)
+    assert target.bytes < 16 << 20
 
 
 CHATTER = """
@@ -414,9 +446,9 @@ def test_target_errors_at_the_end(target):
 
 
 def test_waiting_is_counted(target, target_session):
-    with stopped(target_session.connection.info.backend_pid):
-        with later(0.5, lambda: os.kill(target_session.connection.info.backend_pid, signal.SIGCONT)):
-            target.write(HEADER + wire_rows(range(20_000), b"x" * 1000) + TRAILER)
+    pid = target_session.connection.info.backend_pid
+    with stopped(pid), later(0.5, lambda: os.kill(pid, signal.SIGCONT)):
+        target.write(HEADER + wire_rows(range(20_000), b"x" * 1000) + TRAILER)
     assert target.finish() == 20_000
     assert 0.3e9 < target.waited_ns < 20e9
 
@@ -433,7 +465,7 @@ from copypump.postgres.source import Source
 with Session(sys.argv[1], Side.SOURCE) as session:
     session.begin_source()
     source = Source(session)
-    source.start("COPY (SELECT 1, pg_sleep(60)) TO STDOUT (FORMAT BINARY)")
+    source.start(sys.argv[2])
     print("started", flush=True)
     while source.read(1) is not None:
         pass
@@ -442,7 +474,7 @@ with Session(sys.argv[1], Side.SOURCE) as session:
 
 def test_sigint_ends_a_process_in_the_native_loop(database):
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_SIGNAL, database], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", SLOW_SIGNAL, database, SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     with process:
         assert process.stdout.readline() == b"started\n"

@@ -114,6 +114,7 @@ def test_given_connection_keeps_its_notices(given):
     given.add_notice_handler(lambda diag: heard.append(diag.message_primary))
     with Session(given, Side.TARGET) as session:
         session.begin_target()
+        session.execute("SET LOCAL client_min_messages = notice")
         session.execute("DO $$ BEGIN RAISE NOTICE 'hello'; END $$")
         assert session.notices == 1
     given.execute("DO $$ BEGIN RAISE NOTICE 'again'; END $$")
@@ -135,7 +136,8 @@ def test_given_connection_must_be_idle(given):
         pass
 
 
-def test_given_connection_that_cannot_come_back_is_closed_and_that_is_said(given):
+def test_given_connection_that_cannot_come_back_is_closed_and_that_is_said(given, monkeypatch):
+    monkeypatch.setattr("copypump.postgres.session.DEADLINE", 1.0)
     pid = given.info.backend_pid
     with (
         stopped(pid),
