@@ -15,6 +15,10 @@ HEADER = 4
 FULL_RANGE = 0x7FFF
 FULL_PRECISION = 0xFFFF
 
+# Digits of a second that PostgreSQL keeps where a typmod of these types sets no limit.
+MAX_FRACTION = 6
+_CLOCKS = frozenset({"time", "timetz", "timestamp", "timestamptz"})
+
 
 class Numeric(NamedTuple):
     """numeric(precision, scale): at most `precision` digits, the last of them worth 10 ** -scale."""
@@ -66,7 +70,7 @@ def widens(type_name: str, source: int, target: int) -> bool:
     if target in (-1, source):
         return True
     if source < 0:
-        return False
+        return type_name in _CLOCKS and target == MAX_FRACTION
     match type_name:
         case "numeric":
             narrow, wide = numeric(source), numeric(target)
@@ -76,7 +80,9 @@ def widens(type_name: str, source: int, target: int) -> bool:
                 and narrow.scale <= wide.scale
                 and narrow.precision - narrow.scale <= wide.precision - wide.scale
             )
-        case "varchar" | "bpchar" | "varbit" | "time" | "timetz" | "timestamp" | "timestamptz":
+        case "varchar" | "bpchar" | "varbit":
+            return source <= target
+        case _ if type_name in _CLOCKS:
             return source <= target
         case _:
             return False
