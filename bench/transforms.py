@@ -8,6 +8,9 @@ import pyarrow.compute as pc
 import copypump
 
 
+ONE = pa.scalar(1, pa.decimal128(1, 0))
+
+
 def people(batch: pa.RecordBatch) -> pa.RecordBatch:
     """W1: a year older, and salary gives way to what is left of it after tax."""
     columns = {name: batch.column(name) for name in batch.schema.names}
@@ -26,7 +29,7 @@ def lineitem(batch: pa.RecordBatch) -> pa.RecordBatch:
     """W2, reading every column."""
     at = batch.schema.get_field_index("l_extendedprice")
     price = discounted(batch.column(at), batch.column("l_discount"))
-    return batch.set_column(at, batch.schema.field(at), price)
+    return batch.set_column(at, "l_extendedprice", price)
 
 
 @copypump.reads("l_extendedprice", "l_discount", rows="same")

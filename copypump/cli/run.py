@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -43,7 +46,8 @@ def run(
     check(job, dry_run, report)
     logs.start(log_level, log_format)
 
-    from ..engine import api  # not before: help must not wait for pyarrow and psycopg
+    with collecting_later():
+        from ..engine import api  # not before: help must not wait for pyarrow and psycopg
 
     if dry_run:
         output.result(api.plan(src, dst, **job).describe())
@@ -59,6 +63,21 @@ def run(
         output.save(report, done.as_dict())
     if report != "-":
         output.result(output.summary(done))
+
+
+@contextlib.contextmanager
+def collecting_later() -> Iterator[None]:
+    """Let no garbage collection go over what imports build: it lives as long as the process anyway.
+
+    Without this, a fifth of the CPU time of a start went into collections that found nothing.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.set_threshold(100_000)  # what a transform imports is as lasting, and batches go by their count
+        gc.enable()
 
 
 def check(job: dict[str, Any], dry_run: bool, report: str | None) -> None:

@@ -58,6 +58,14 @@ static inline uint64_t cp_divide_chunk(uint64_t *rest, uint64_t limb) {
     return quotient;
 }
 
+/* Divide rest * 2**64 + limb by divisor, where rest < divisor; leaves the remainder in rest. */
+static inline uint64_t cp_divide(uint64_t *rest, uint64_t limb, uint64_t divisor) {
+    unsigned __int128 value = ((unsigned __int128)*rest << 64) | limb;
+    uint64_t quotient = (uint64_t)(value / divisor);
+    *rest = limb - quotient * divisor;
+    return quotient;
+}
+
 /* limb * factor + carry: gives the low word and leaves the high one in carry. */
 static inline uint64_t cp_multiply(uint64_t limb, uint64_t factor, uint64_t *carry) {
     unsigned __int128 value = (unsigned __int128)limb * factor + *carry;

@@ -16,6 +16,7 @@ cdef extern from "_encode.h":
     int leading_zeros "cp_leading_zeros" (uint64_t v) noexcept nogil
     int trailing_zeros "cp_trailing_zeros" (uint64_t v) noexcept nogil
     uint64_t divide_chunk "cp_divide_chunk" (uint64_t *rest, uint64_t limb) noexcept nogil
+    uint64_t divide "cp_divide" (uint64_t *rest, uint64_t limb, uint64_t divisor) noexcept nogil
     uint64_t multiply "cp_multiply" (uint64_t limb, uint64_t factor, uint64_t *carry) noexcept nogil
 
 
@@ -39,6 +40,7 @@ cpdef enum Form:
     DECIMAL128 = 16
     DECIMAL256 = 17
     NUMERIC_TEXT = 18
+    DECIMAL128_CUT = 19  # of a larger scale than the target's: its last digits must be zeros
 
 
 cpdef enum Fault:
@@ -71,6 +73,7 @@ ctypedef struct Shape:
     int base            # weight of the lowest group
     uint64_t pad        # 10 ** (0..3)
     uint64_t small      # magnitudes below take put_small
+    uint64_t cut        # DECIMAL128_CUT: 10 ** (1..18), what the array's scale has over the target's
 
 
 cdef struct Lane

@@ -24,6 +24,7 @@ class Form(enum.IntEnum):
     DECIMAL128 = 16
     DECIMAL256 = 17
     NUMERIC_TEXT = 18
+    DECIMAL128_CUT = 19
 
 class Fault(enum.IntEnum):
     NONE = 0

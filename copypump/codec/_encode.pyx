@@ -100,7 +100,7 @@ cdef inline int64_t widest(const Lane *lane) noexcept nogil:
         return 4
     if form == Form.FIXED64 or form == Form.TIME or form == Form.TIMESTAMP:
         return 12
-    if form == Form.DECIMAL128 or form == Form.DECIMAL256:
+    if form == Form.DECIMAL128 or form == Form.DECIMAL256 or form == Form.DECIMAL128_CUT:
         return 12 + 2 * ((lane.shape.precision + 3) // 4 + 1)
     return 20
 
@@ -159,7 +159,7 @@ cdef inline uint8_t *put_value(
         return out + 20
     elif form == Form.TIME:
         return put_time(out, <int64_t>load64(lane.data + 8 * row), lane.unit, fault)
-    elif form == Form.INTERVAL or form == Form.NANO_INTERVAL or form == Form.DECIMAL256:
+    elif form >= Form.INTERVAL and form != Form.NUMERIC_TEXT:  # the intervals and the longer decimals
         return lane.kernel(out, lane, lane.data, row, fault)
     # Checked as a whole before; here again, because whoever made the buffers may still write to them.
     start = offset_at(lane, row)
@@ -351,7 +351,12 @@ cdef int value_width(int form) noexcept nogil:
         return 4
     if form == Form.FIXED64 or form == Form.TIME or form == Form.TIMESTAMP:
         return 8
-    if form == Form.UUID or form == Form.NANO_INTERVAL or form == Form.DECIMAL128:
+    if (
+        form == Form.UUID
+        or form == Form.NANO_INTERVAL
+        or form == Form.DECIMAL128
+        or form == Form.DECIMAL128_CUT
+    ):
         return 16
     if form == Form.DECIMAL256:
         return 32
@@ -364,7 +369,7 @@ cdef class RowWriter:
 
     Each lane is a dict with the keys `form` and `column` (index of the output column) and, where they matter,
     `required`, `limit`, `in_bytes`, `unit`, `months`, `days`, `precision`, `scale`, `dscale`, `base`, `pad`,
-    `small`, `first`, `last`. Calls share nothing, so several threads may write at once.
+    `small`, `cut`, `first`, `last`. Calls share nothing, so several threads may write at once.
     """
 
     cdef Lane *lanes
@@ -399,6 +404,7 @@ cdef class RowWriter:
             lane.shape.base = values.get("base", 0)
             lane.shape.pad = values.get("pad", 1)
             lane.shape.small = values.get("small", 0)
+            lane.shape.cut = values.get("cut", 1)
 
     def __dealloc__(self):
         free(self.lanes)

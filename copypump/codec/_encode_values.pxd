@@ -7,7 +7,7 @@ from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from copypump.codec._encode cimport Fault, Form, Kernel, Lane, copy_over, load32, load64, put32, put64
+from copypump.codec._encode cimport Fault, Form, Kernel, Lane, copy_over, divide, load32, load64, put32, put64
 from copypump.codec._encode_checks cimport is_set
 from copypump.codec._encode_numeric cimport put_large, put_small, put_text_numeric
 
@@ -183,6 +183,33 @@ cdef inline uint8_t *put_decimal128(
     return put_large(out, limbs, negative, &lane.shape, fault)
 
 
+cdef inline uint8_t *put_cut_decimal128(
+    uint8_t *out, const Lane *lane, const uint8_t *value, int64_t row, int *fault
+) noexcept nogil:
+    """Write one of a larger scale than the target's, whose last digits must be zeros."""
+    cdef uint64_t low = load64(value + 16 * row), high = load64(value + 16 * row + 8), rest = 0
+    cdef uint64_t cut = lane.shape.cut
+    cdef bint negative = <int64_t>high < 0
+    cdef uint64_t limbs[5]
+    if negative:
+        low = <uint64_t>0 - low
+        high = ~high + (low == 0)
+    if high == 0:
+        limbs[0] = low // cut
+        rest = low - limbs[0] * cut
+        limbs[1] = 0
+    else:
+        limbs[1] = divide(&rest, high, cut)
+        limbs[0] = divide(&rest, low, cut)
+    if rest:
+        fault[0] = Fault.SCALE
+        return NULL
+    if limbs[1] == 0 and limbs[0] < lane.shape.small:
+        return put_small(out, limbs[0] * lane.shape.pad, negative, &lane.shape)
+    limbs[2] = limbs[3] = 0
+    return put_large(out, limbs, negative, &lane.shape, fault)
+
+
 cdef inline uint8_t *put_short_decimal128(
     uint8_t *out, const Lane *lane, const uint8_t *value, int64_t row, int *fault
 ) noexcept nogil:
@@ -227,6 +254,8 @@ cdef inline Kernel kernel_of(int form) noexcept nogil:
         return put_nano_interval
     if form == Form.DECIMAL128:
         return put_decimal128
+    if form == Form.DECIMAL128_CUT:
+        return put_cut_decimal128
     if form == Form.DECIMAL256:
         return put_decimal256
     if form == Form.NUMERIC_TEXT:

@@ -20,6 +20,8 @@ from copypump.errors import CastError, TransformError
 # Arrow rescales decimals by powers of ten that it has in tables; farther ones go through text.
 _MAX_SHIFT = 38
 _MAX_SCALE = 1000
+# The encoder drops so many zeros at the end of a decimal by itself: 10 ** 18 is the largest in 64 bits.
+_MAX_CUT = 18
 
 AnyArray: TypeAlias = "pa.Array[Any]"
 
@@ -261,6 +263,8 @@ def _numeric(column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.
     if limits is not None:
         if limits.precision > MAX_DECIMAL256 or abs(limits.scale - scale) > _MAX_SHIFT:
             return pa.utf8() if abs(scale) <= MAX_DECIMAL256 else None  # Arrow spells no others
+        if 0 <= scale - limits.scale <= _MAX_CUT and isinstance(offered, pa.Decimal128Type):
+            return offered  # the encoder itself drops the zeros at the end, and counts the digits
         precision, scale = limits
     return pa.decimal128(precision, scale) if precision <= MAX_DECIMAL128 else pa.decimal256(precision, scale)
 

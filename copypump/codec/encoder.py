@@ -253,13 +253,19 @@ def _numeric(typmod: int, type_: pa.DataType) -> dict[str, int]:
             "scale": limits.scale,
             "dscale": max(0, limits.scale),
         }
-    pad = -type_.scale % 4
+    limits = typmods.numeric(typmod)
+    precision, scale, cut = type_.precision, type_.scale, 0
+    if limits is not None and isinstance(type_, pa.Decimal128Type):
+        precision, scale, cut = limits.precision, limits.scale, type_.scale - limits.scale
+    form = Form.DECIMAL128 if isinstance(type_, pa.Decimal128Type) else Form.DECIMAL256
+    pad = -scale % 4
     return {
-        "form": Form.DECIMAL128 if isinstance(type_, pa.Decimal128Type) else Form.DECIMAL256,
-        "precision": type_.precision,
-        "scale": type_.scale,
-        "dscale": max(0, type_.scale),
-        "base": -((type_.scale + pad) // 4),
+        "form": Form.DECIMAL128_CUT if cut else form,
+        "precision": precision,
+        "scale": scale,
+        "dscale": max(0, scale),
+        "base": -((scale + pad) // 4),
         "pad": 10**pad,
-        "small": min(10**type_.precision, 10 ** (16 - pad)),
+        "small": min(10**precision, 10 ** (16 - pad)),
+        "cut": 10**cut,
     }

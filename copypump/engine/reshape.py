@@ -75,12 +75,7 @@ class Reshaper:
         self._hidden = {
             index: self._seen_width + i for i, index in enumerate(decoding.hidden if decoding else ())
         }
-        self._encoders: dict[tuple[pa.DataType | None, ...], Encoder] = {}
-        self._types: dict[tuple[str, pa.DataType], pa.DataType] = {
-            (m.origin.name, m.origin.offered): m.type
-            for m in self._mapped
-            if isinstance(m.origin, Value) and m.type is not None
-        }
+        self._way: _Way | None = None
 
     def reshape(self, decoded: Decoded) -> Iterator[bytearray]:
         """Yield the encoded rows of one block, in pieces of about the batch size."""
@@ -98,8 +93,11 @@ class Reshaper:
             return
         for batch in self._transformed(decoded):
             size, rows = batch.nbytes, batch.num_rows
-            step = rows if size <= 4 * self._batch_bytes else max(1, rows * self._batch_bytes // size)
-            for offset in range(0, rows, step or 1):
+            if size <= 4 * self._batch_bytes:
+                yield batch, rows
+                continue
+            step = max(1, rows * self._batch_bytes // size)
+            for offset in range(0, rows, step):
                 piece = batch.slice(offset, step)
                 yield piece, piece.num_rows
 
@@ -128,40 +126,51 @@ class Reshaper:
             yield piece
 
     def _encode(self, batch: pa.RecordBatch, rows: int, decoded: Decoded) -> bytearray:
+        way = self._way
+        if way is None or not batch.schema.equals(way.schema):
+            way = self._way = self._find_way(batch.schema)
         row_ids = self._row_ids(batch)
-        arrays = [self._array(mapped, batch, decoded, row_ids) for mapped in self._mapped]
-        types = tuple(None if array is None else array.type for array in arrays)
-        encoder = self._encoders.get(types)
-        if encoder is None:
-            encoder = self._encoders[types] = Encoder(
-                [
-                    EncodedColumn(m.column, type_, m.origin.index if isinstance(m.origin, Wire) else None)
-                    for m, type_ in zip(self._mapped, types, strict=True)
-                ]
-            )
-        encoded = encoder.encode(arrays, rows, block=decoded.block, row_ids=row_ids, first_row=self.rows)
+        arrays: list[pa.Array[Any] | None] = []
+        for step in way.steps:
+            if step is None:
+                arrays.append(None)
+                continue
+            if step.hidden:
+                array = self._picked(decoded.batch.column(step.index), row_ids)
+            else:
+                array = batch.column(step.index)
+            arrays.append(array if step.to is None else cast(array, step.to, step.name, self.rows))
+        encoded = way.encoder.encode(arrays, rows, block=decoded.block, row_ids=row_ids, first_row=self.rows)
         self.rows += rows
         return encoded
+
+    def _find_way(self, schema: pa.Schema) -> _Way:
+        """The way of batches of `schema`: its types may differ from the probe's where nothing is lost."""
+        steps: list[_Step | None] = []
+        columns: list[EncodedColumn] = []
+        for mapped in self._mapped:
+            column, origin = mapped.column, mapped.origin
+            if isinstance(origin, Wire):
+                steps.append(None)
+                columns.append(EncodedColumn(column, None, origin.index))
+                continue
+            hidden = isinstance(origin, Hidden)
+            if isinstance(origin, Hidden):
+                index, offered, to = self._hidden[origin.index], origin.offered, mapped.type
+                assert to is not None
+            else:
+                index = schema.get_field_index(origin.name)
+                offered = schema.field(index).type
+                to = self._type_of(mapped, origin, offered)
+            steps.append(_Step(index, hidden, None if offered == to else to, column.name))
+            columns.append(EncodedColumn(column, to))
+        return _Way(schema, Encoder(columns), tuple(steps))
 
     def _row_ids(self, batch: pa.RecordBatch) -> pa.Array[Any] | None:
         """The transform's row column, as int32; None where every row stands where it stood."""
         if self._transform is None or self._transform.reads is None:
             return None
         return cast(batch.column(ROW_INDEX), pa.int32(), ROW_INDEX, self.rows)
-
-    def _array(
-        self, mapped: Mapped, batch: pa.RecordBatch, decoded: Decoded, row_ids: pa.Array[Any] | None
-    ) -> pa.Array[Any] | None:
-        """The Arrow column that the encoder takes for one target column; None for wire bytes."""
-        origin = mapped.origin
-        if isinstance(origin, Wire):
-            return None
-        if isinstance(origin, Hidden):
-            assert mapped.type is not None
-            array = decoded.batch.column(self._hidden[origin.index])
-            return cast(self._picked(array, row_ids), mapped.type, mapped.column.name, self.rows)
-        array = batch.column(origin.name)
-        return cast(array, self._type_of(mapped, origin, array.type), mapped.column.name, self.rows)
 
     @staticmethod
     def _picked(array: pa.Array[Any], row_ids: pa.Array[Any] | None) -> pa.Array[Any]:
@@ -177,17 +186,37 @@ class Reshaper:
             ) from None
 
     def _type_of(self, mapped: Mapped, origin: Value, offered: pa.DataType) -> pa.DataType:
-        """What the encoder takes for `offered`, which may differ from what the probe saw if it fits too."""
-        key = (origin.name, offered)
-        type_ = self._types.get(key)
+        """What the encoder takes for `offered`; TransformError where nothing lossless is."""
+        if offered == origin.offered and mapped.type is not None:
+            return mapped.type
+        type_ = encoded_type(mapped.column, offered)
         if type_ is None:
-            type_ = encoded_type(mapped.column, offered)
-            if type_ is None:
-                raise TransformError(
-                    f"batch {self._batches} has type {offered} here, which has no lossless way to"
-                    f" {mapped.column.declared}; the probe on an empty batch gave {origin.offered}",
-                    column=mapped.column.name,
-                    hint="let the transform return the same type for every batch",
-                )
-            self._types[key] = type_
+            raise TransformError(
+                f"batch {self._batches} has type {offered} here, which has no lossless way to"
+                f" {mapped.column.declared}; the probe on an empty batch gave {origin.offered}",
+                column=mapped.column.name,
+                hint="let the transform return the same type for every batch",
+            )
         return type_
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Where one output column is found, and what it is cast to on the way to the encoder (None: nothing)."""
+
+    index: int
+    hidden: bool
+    to: pa.DataType | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """All steps of batches of one schema (None: wire bytes), found once and followed for each batch.
+
+    Looking types up per batch would cost more than encoding it: pyarrow hashes a type by spelling it.
+    """
+
+    schema: pa.Schema
+    encoder: Encoder
+    steps: tuple[_Step | None, ...]
