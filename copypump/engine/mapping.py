@@ -96,8 +96,8 @@ def make_mapping(
         target_name: for messages.
 
     Raises:
-        RefusedError: a column that the target lacks, a type without a lossless way, or a target column that
-            must have a value and gets none.
+        RefusedError: a name that two columns have, a column that the target lacks, a type without a lossless
+            way, or a target column that must have a value and gets none.
 
     """
     by_name = {column.name: column for column in target}
@@ -113,6 +113,8 @@ def make_mapping(
         else:
             origins[column.name] = Hidden(index, stream_types[index])
     for field in output:
+        if isinstance(origins.get(field.name), Value):
+            raise RefusedError("two columns have this name", table=target_name, column=field.name)
         origins[field.name] = Value(field.name, field.type)
 
     mapped: list[Mapped] = []

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ..codec.decoder import Decoder
 from ..codec.framing import HEADER, TRAILER, Block, Framer
-from ..errors import SourceError, TargetError
+from ..errors import CopypumpError, SourceError, TargetError
 from ..postgres.interrupt import Aborted, Interrupt
 from ..postgres.source import Source
 from ..postgres.target import Target
@@ -35,7 +35,12 @@ class Feed(Protocol):
     """Where the decoded blocks come from: a server's stream, or any Arrow stream."""
 
     def __iter__(self) -> Iterator[tuple[Decoded, int]]:
-        """Yield each block's batch beside its size in bytes; ends only when the stream ended on purpose."""
+        """Yield each block's batch beside its size in bytes; ends only when the stream ended on purpose.
+
+        Raises:
+            CopypumpError: the stream broke off, or holds what it must not.
+
+        """
         ...
 
     def warnings(self) -> list[str]:
@@ -122,6 +127,13 @@ class ArrowFeed:
                 batch = self._reader.read_next_batch()
             except StopIteration:
                 break
+            except CopypumpError:
+                raise
+            except Exception as error:
+                # The error's own text may hold a row's value.
+                raise SourceError(
+                    f"the Arrow stream broke off after {rows:,} rows: {type(error).__name__}"
+                ) from error
             stage.busy += time.perf_counter() - start
             self._counters.bytes_read += batch.nbytes
             yield Decoded(None, batch, rows), batch.nbytes

@@ -13,7 +13,7 @@ from ..codec.decoder import Decoder
 from ..codec.framing import Framer
 from ..errors import Side, UsageError
 from ..postgres.connect import Connection
-from ..postgres.interrupt import Interrupt
+from ..postgres.interrupt import Aborted, Interrupt
 from ..postgres.session import Session
 from ..postgres.source import Source
 from .landing import begin_landing, find_landing, finish_landing, move, plan_destination
@@ -74,14 +74,17 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
             batch_rows=batch_rows,
             batch_bytes=batch_bytes,
         )
-        self._stack = ExitStack()
+        self._stack: ExitStack | None = None
 
     def __enter__(self) -> pa.RecordBatchReader:
+        if self._stack is not None:
+            raise UsageError("this copypump.read is open already", hint="make another one")
         options = self._options
         with ExitStack() as stack:
             interrupt = Interrupt()
             stack.callback(interrupt.close)
             session = stack.enter_context(Session(self._src, Side.SOURCE, interrupt=interrupt))
+            stack.callback(interrupt.set)  # leaving ends a read that is under way on another thread
             session.begin_source()
             origin = plan_origin(session, options, None, None)
             check_binary(origin)
@@ -98,12 +101,20 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stack.__exit__(kind, error, traceback)
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            stack.__exit__(kind, error, traceback)
 
 
 def _batches(feed: WireFeed) -> Iterator[pa.RecordBatch]:
-    for decoded, _size in feed:
-        yield decoded.batch
+    try:
+        for decoded, _size in feed:
+            yield decoded.batch
+    except Aborted:
+        raise UsageError(
+            "the reader is of no use after its with block",
+            hint="keep what you need within the block: batches.read_all() gives a table",
+        ) from None
 
 
 def write(
@@ -157,11 +168,19 @@ def write(
 
 
 def _reader(obj: Any) -> pa.RecordBatchReader:
-    if hasattr(obj, "__arrow_c_stream__"):
-        return pa.RecordBatchReader.from_stream(obj)
-    if hasattr(obj, "__arrow_c_array__"):
-        batch = pa.record_batch(obj)
-        return pa.RecordBatchReader.from_batches(batch.schema, [batch])
+    if isinstance(obj, pa.RecordBatchReader):  # as it is: its errors, ours among them, then keep their class
+        return obj
+    try:
+        if hasattr(obj, "__arrow_c_stream__"):
+            return pa.RecordBatchReader.from_stream(obj)
+        if hasattr(obj, "__arrow_c_array__"):
+            batch = pa.record_batch(obj)
+            return pa.RecordBatchReader.from_batches(batch.schema, [batch])
+    except pa.ArrowInvalid as error:
+        raise UsageError(
+            f"write takes tables, record batches and streams of them; this {type(obj).__name__} is none",
+            hint='name its columns, say with pyarrow.table({"name": values})',
+        ) from error
     raise UsageError(
         f"write takes an object with __arrow_c_stream__ or __arrow_c_array__, not a {type(obj).__name__}"
     )

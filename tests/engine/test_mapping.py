@@ -319,6 +319,12 @@ def test_bytes_reach_bytea_by_a_transform_only() -> None:
     assert mapped(target, stream=(column("point"),), reads=(0,), output={"c": pa.binary()}).mapped
 
 
+def test_two_columns_of_one_name() -> None:
+    with pytest.raises(RefusedError, match="two columns") as error:
+        make_mapping((), (), (), [pa.field("id", pa.int64()), pa.field("id", pa.int64())], PEOPLE, "public.t")
+    assert error.value.column == "id"
+
+
 def test_the_null_type_lands_anywhere() -> None:
     for name in BUILTIN:
         mapping = mapped((column(name),), reads=(0, 1, 2), output={"c": pa.null()})
