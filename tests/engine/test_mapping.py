@@ -313,6 +313,38 @@ def test_opaque_bytes_land_only_where_their_own_type_is() -> None:
         )
 
 
+def test_opaque_bytes_of_a_stream_land_where_every_server_means_the_same() -> None:
+    def land(target: Column, offered: pa.DataType) -> Mapping:
+        return make_mapping((), (), (), [pa.field("c", offered)], (target,), "public.t")
+
+    for name in ("point", "_int4", "int4range"):
+        assert land(column(name), opaque(builtin(name))).mapped[0].type == pa.binary()
+    assert land(column(domain("point")), opaque(builtin("point"))).mapped
+    mood = enum("sad")
+    for target, offered in (
+        (column("inet"), opaque(builtin("point"))),
+        (column("timetz", 0), opaque(builtin("timetz"))),  # the server would round
+        (column(mood), opaque(mood)),
+        (column(array(mood)), opaque(array(mood))),
+    ):
+        with pytest.raises(RefusedError, match="no lossless way"):
+            land(target, offered)
+
+
+def test_plain_binary_lands_where_the_server_would_not_round_it() -> None:
+    def land(source: Column, target: Column) -> Mapping:
+        return mapped((target,), stream=(source,), reads=(0,), output={"c": pa.binary()})
+
+    for source, target in (("point", "point"), ("timetz", "timetz"), ("bit", "bit")):
+        typmod = 5 if source == "bit" else -1
+        assert land(column(source, typmod), column(target, typmod)).mapped[0].type == pa.binary()
+    assert land(column("timetz", 0), column("timetz", 3)).mapped
+    with pytest.raises(RefusedError, match="no lossless way"):
+        land(column("timetz"), column("timetz", 0))
+    with pytest.raises(RefusedError, match="no lossless way"):
+        mapped((column("timetz", 0),), output={"c": pa.binary()}, reads=(0, 1, 2))
+
+
 def test_bytes_reach_bytea_by_a_transform_only() -> None:
     target = (column("bytea"),)
     assert refusal(target, stream=(column("point"),))
