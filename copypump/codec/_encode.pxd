@@ -112,10 +112,12 @@ cdef struct Lane:
 # The block whose fields wire columns copy, and the row of it for each output row (NULL: the same).
 ctypedef struct Origin:
     const uint8_t *data
+    int64_t size
     const int32_t *positions
     int64_t stride
     int64_t rows
     const uint8_t *ids
+    bint once                   # no row of the block is copied twice
 
 
 ctypedef struct Trouble:

@@ -20,7 +20,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from copypump.codec._encode_checks cimport (
-    check_offsets, check_texts, first_null, first_unknown_row, is_set, offset_at, source_row
+    check_offsets, check_texts, first_null, first_unknown_row, is_rising, is_set, offset_at, source_row
 )
 from copypump.codec._encode_values cimport (
     kernel_of, put_date, put_piece, put_short_decimal128, put_time, put_timestamp
@@ -223,6 +223,8 @@ cdef int64_t check_lane(
     trouble.column = lane.column
     trouble.row = -1
     if form == Form.WIRE:
+        if origin.once:
+            return 0  # counted with the block, as a whole
         for row in range(rows):
             total += run_size(lane, origin, max(0, source_row(origin, row)), &ignored)
             if total > MAX_BYTES:
@@ -376,12 +378,15 @@ cdef class RowWriter:
     cdef int count
     cdef int fields
     cdef list required  # (output column, source column) of wire columns that may not be NULL
+    cdef bint disjoint  # no source column is copied to two output columns
 
     def __cinit__(self, fields, lanes, required):
         cdef Lane *lane
         self.count = len(lanes)
         self.fields = fields
         self.required = list(required)
+        runs = sorted((values["first"], values["last"]) for values in lanes if values["form"] == Form.WIRE)
+        self.disjoint = all(one[1] < other[0] for one, other in zip(runs, runs[1:]))
         self.lanes = <Lane *>calloc(max(1, self.count), sizeof(Lane))
         if self.lanes == NULL:
             raise MemoryError
@@ -433,12 +438,15 @@ cdef class RowWriter:
         cdef uint8_t *start
         cdef object out
         origin.data = NULL
+        origin.size = 0
+        origin.once = ids is None and self.disjoint
         origin.positions = NULL
         origin.stride = stride
         origin.rows = block_rows
         origin.ids = NULL
         if data is not None:
             origin.data = &data[0] if data.shape[0] else NULL
+            origin.size = data.shape[0]
             origin.positions = <const int32_t *>memory(positions, &size)
             if stride < block_rows or (rows and size < 4 * stride * self.source_columns()):
                 return Fault.BUFFER, -1, -1
@@ -451,7 +459,7 @@ cdef class RowWriter:
         try:
             memcpy(lanes, self.lanes, self.count * sizeof(Lane))
             if ids is not None:
-                trouble.fault = bind_ids(&origin, ids, rows, &trouble.row)
+                trouble.fault = bind_ids(&origin, ids, rows, self.disjoint, &trouble.row)
             elif rows < 0 or (data is not None and rows > block_rows):
                 trouble.fault = Fault.LENGTH
             if trouble.fault:
@@ -470,6 +478,8 @@ cdef class RowWriter:
                 used = wire_null(column, &origin, rows)
                 if used >= 0:
                     return Fault.NULL_VALUE, target, used
+            if origin.once:
+                total = origin.size  # no byte of the block is copied twice: its rows need not be walked for this
             with nogil:
                 for i in range(self.count):
                     used = check_lane(&lanes[i], &origin, rows, &trouble)
@@ -517,7 +527,7 @@ cdef class RowWriter:
         return most
 
 
-cdef int bind_ids(Origin *origin, object ids, int64_t rows, int64_t *bad) except -1:
+cdef int bind_ids(Origin *origin, object ids, int64_t rows, bint disjoint, int64_t *bad) except -1:
     """Take the row index: rows of the block, one for each output row, none of them NULL."""
     cdef const uint8_t *valid
     cdef int64_t size, offset = ids.offset
@@ -542,4 +552,5 @@ cdef int bind_ids(Origin *origin, object ids, int64_t rows, int64_t *bad) except
     origin.ids += 4 * offset
     with nogil:
         bad[0] = first_unknown_row(origin, rows)
+        origin.once = disjoint and is_rising(origin.ids, rows)
     return Fault.NONE if bad[0] < 0 else Fault.ROW_RANGE

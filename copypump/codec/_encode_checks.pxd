@@ -123,6 +123,15 @@ cdef inline int check_texts(const Lane *lane, int64_t rows, int64_t longest, int
     return Fault.NONE
 
 
+cdef inline bint is_rising(const uint8_t *ids, int64_t rows) noexcept nogil:
+    """Whether each row id is larger than the one before it."""
+    cdef bint rising = True
+    cdef int64_t row
+    for row in range(1, rows):
+        rising &= <int32_t>load32(ids + 4 * row) > <int32_t>load32(ids + 4 * row - 4)
+    return rising
+
+
 cdef inline int64_t source_row(const Origin *origin, int64_t row) noexcept nogil:
     """Give the block's row that an output row copies; -1 when there is none."""
     cdef int64_t source
