@@ -7,7 +7,6 @@ import pyarrow.compute as pc
 
 import copypump
 
-
 ONE = pa.scalar(1, pa.decimal128(1, 0))
 
 
