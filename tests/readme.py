@@ -1,0 +1,74 @@
+"""The README's generated tables and its code blocks; `python -m tests.readme` writes the tables anew.
+
+A table stands between `<!-- name -->` and `<!-- /name -->`, and comes from the place that the program itself
+reads: the options from the command, the exit codes from `errors.ExitCode`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+
+from copypump.cli.run import run
+from copypump.errors import ExitCode
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
+    """Two columns in Markdown."""
+    cells = [head, ("---", "---"), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in cells)
+
+
+def options() -> str:
+    """Every option of `copypump run`, in the order of its help."""
+    return table(
+        ("option", "what it does"), [row(option) for option in run.params if isinstance(option, click.Option)]
+    )
+
+
+def row(option: click.Option) -> tuple[str, str]:
+    """One option: how it is written, and its help, default and environment variable."""
+    value = "" if option.is_flag else option.metavar
+    if isinstance(option.type, click.Choice):
+        value = "|".join(option.type.choices)
+    notes = [
+        *(["required"] if option.required else []),
+        *([f"default `{option.default}`"] if option.show_default else []),
+        *([f"or `{option.envvar}` in the environment"] if option.envvar else []),
+    ]
+    names = ", ".join(f"`{f'{name} {value}'.strip()}`" for name in (*option.opts, *option.secondary_opts))
+    return names, (option.help or "") + (f" ({', '.join(notes)})" if notes else "")
+
+
+def exit_codes() -> str:
+    """Every exit code."""
+    return table(("code", "what it means"), [(str(code.value), code.meaning) for code in ExitCode])
+
+
+TABLES: dict[str, Callable[[], str]] = {"options": options, "exit codes": exit_codes}
+
+
+def renewed(text: str) -> str:
+    """`text` with every table as it should be (ValueError: one has no place)."""
+    for name, made in TABLES.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ValueError(f"README.md must have one {begin.strip()} and one {end}")
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n{made()}\n\n{end}{after}"
+    return text
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+if __name__ == "__main__":
+    README.write_text(renewed(README.read_text()))
