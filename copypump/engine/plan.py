@@ -23,6 +23,9 @@ from .options import Options
 from .origin import Origin, plan_origin
 from .reshape import Decoding
 
+INTERVAL_OID = 1186
+INFINITE_INTERVALS = 170000  # the server version that they came with
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -114,9 +117,12 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
         destination.columns,
         destination.name,
     )
-    hidden = tuple(m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden))
+    finite = to_be_finite(origin, chosen, source.server_version, target.server_version)
+    hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)} | set(finite) - set(
+        seen
+    )
     forward = transform is None and not hidden and mapping.is_forward(len(origin.columns))
-    decoding = Decoding(origin.columns, seen, hidden, chosen, row_index=by_rows)
+    decoding = Decoding(origin.columns, seen, tuple(sorted(hidden)), chosen, finite, row_index=by_rows)
     return Plan(
         options=options,
         origin=origin,
@@ -142,6 +148,37 @@ def check_binary(origin: Origin) -> None:
                 column=column.name,
                 hint="read it as text, into a text column: --query 'select ..., x::text as x from ...'",
             )
+
+
+def to_be_finite(
+    origin: Origin,
+    chosen: collections.abc.Mapping[str, pa.DataType],
+    source_version: int,
+    target_version: int,
+) -> tuple[int, ...]:
+    """Indices of the columns whose intervals must be finite, because an infinite one would change silently.
+
+    Infinite intervals came with PostgreSQL 17; an older server reads their bytes as a finite one.
+
+    Raises:
+        RefusedError: intervals stand where nobody looks: inside of a column's values, or in opaque bytes.
+
+    """
+    if not source_version >= INFINITE_INTERVALS > target_version:
+        return ()
+    finite = []
+    for index, column in enumerate(origin.columns):
+        if column.wire_type.oid == INTERVAL_OID and column.name not in chosen:
+            finite.append(index)
+        elif column.wire_type.oid == INTERVAL_OID or column.wire_type.holds(INTERVAL_OID):
+            raise RefusedError(
+                f"{column.declared} may hold infinite intervals, which the target would read as finite ones",
+                side=Side.SOURCE,
+                table=origin.name,
+                column=column.name,
+                hint="leave it out, or read it as text: --query 'select ..., x::text as x from ...'",
+            )
+    return tuple(finite)
 
 
 def chosen_types(

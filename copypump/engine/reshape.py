@@ -18,7 +18,7 @@ from ..codec.column import Column
 from ..codec.decoder import ROW_INDEX, Decoder
 from ..codec.encoder import EncodedColumn, Encoder
 from ..codec.framing import Block
-from ..errors import TransformError
+from ..errors import CastError, TransformError
 from ..transforms import Transform
 from .mapping import Hidden, Mapped, Value, Wire
 from .mapping import Mapping as ColumnMapping
@@ -27,12 +27,16 @@ from .report import Stage
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """What is decoded of each block: the columns that the transform sees, and those that only we need."""
+    """What is decoded of each block: the columns that the transform sees, and those that only we need.
+
+    `finite` are those, of either kind, that must hold no infinite interval.
+    """
 
     columns: tuple[Column, ...]
     seen: tuple[int, ...]
     hidden: tuple[int, ...]
     types: Mapping[str, pa.DataType]
+    finite: tuple[int, ...]
     row_index: bool
 
     def decoder(self) -> Decoder:
@@ -75,10 +79,16 @@ class Reshaper:
         self._hidden = {
             index: self._seen_width + i for i, index in enumerate(decoding.hidden if decoding else ())
         }
+        self._finite: list[tuple[int, str]] = []
+        if decoding:
+            places = {index: place for place, index in enumerate((*decoding.seen, *decoding.hidden))}
+            self._finite = [(places[index], decoding.columns[index].name) for index in decoding.finite]
         self._way: _Way | None = None
 
     def reshape(self, decoded: Decoded) -> Iterator[bytearray]:
         """Yield the encoded rows of one block, in pieces of about the batch size."""
+        for index, name in self._finite:
+            _check_finite(decoded.batch.column(index), name, decoded.first_row)
         for batch, rows in self._pieces(decoded):
             start = time.perf_counter()
             encoded = self._encode(batch, rows, decoded)
@@ -198,6 +208,27 @@ class Reshaper:
                 hint="let the transform return the same type for every batch",
             )
         return type_
+
+
+def _check_finite(array: pa.Array[Any], name: str, first_row: int) -> None:
+    """CastError if an interval is infinite: as PostgreSQL 17 has it, all three parts largest or smallest."""
+    import pyarrow.compute as pc  # rare: between servers before and after 17 only
+
+    assert isinstance(array, pa.StructArray)
+    bits = {"months": 32, "days": 32, "microseconds": 64}
+    for sign, kind in ((0, "infinity"), (-1, "-infinity")):
+        ends = [
+            pc.equal(array.field(part), pa.scalar(sign ^ ((1 << (width - 1)) - 1), array.field(part).type))
+            for part, width in bits.items()
+        ]
+        row = pc.index(pc.and_(pc.and_(ends[0], ends[1]), ends[2]), True).as_py()
+        if row >= 0:
+            raise CastError(
+                f"{kind} has no place in an interval of a server before 17",
+                column=name,
+                row=first_row + row + 1,
+                hint="replace it in the query or the transform, or move to a newer server",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -343,6 +343,33 @@ def test_decimals(precision, data):
         )
 
 
+@given(st.integers(1, 40), st.integers(1, 18), st.data())
+@settings(max_examples=200, deadline=None)
+def test_decimals_of_a_larger_scale_lose_their_zeros_only(precision, cut, data):
+    """The encoder rescales by itself: what it takes and what it refuses, against Python's decimals."""
+    scale = data.draw(st.integers(-3, 20))
+    target = column("numeric", numeric_typmod(precision, scale))
+    type_ = pa.decimal128(38, scale + cut)
+    kept = st.integers(-(10 ** (38 - cut)) + 1, 10 ** (38 - cut) - 1).map(lambda value: value * 10**cut)
+    values = data.draw(optional(st.one_of(kept, st.integers(-(10**38) + 1, 10**38 - 1))))
+    bad = {
+        row: "digits" if value % 10**cut == 0 else "decimal places"
+        for row, value in enumerate(values)
+        if value is not None and (value % 10**cut or abs(value) // 10**cut >= 10**precision)
+    }
+    if bad:
+        row, why = next(iter(bad.items()))
+        assert why in fails(target, decimals(values, type_), row)
+    good = [None if row in bad else value for row, value in enumerate(values)]
+    expected = [
+        None
+        if value is None
+        else reference.numeric(Decimal(value // 10**cut).scaleb(-scale, reference.EXACT), precision, scale)
+        for value in good
+    ]
+    assert encode(target, decimals(good, type_)) == one_column(expected)
+
+
 @pytest.mark.parametrize("precision", [1, 4, 14, 15, 16, 17, 18, 19, 20, 37, 38, 76])
 @pytest.mark.parametrize("scale", [0, 1, 2, 3, 4])
 def test_more_digits_than_the_decimal_has(precision, scale):

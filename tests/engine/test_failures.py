@@ -432,3 +432,39 @@ def test_exit_codes_of_the_command(filled: Pair, started: Callable[..., subproce
     assert process.returncode == ExitCode.REFUSED, stderr
     assert stdout == ""
     assert "nowhere" in stderr
+
+
+# Versions ------------------------------------------------------------------------------------------------
+
+
+def test_infinite_intervals_do_not_turn_finite_on_an_older_server(pg18: Any, pg16: Any) -> None:
+    with pg18.fresh_database() as source, pg16.fresh_database() as target:
+        pair = Pair(pg18.dsn(source), pg16.dsn(target))
+        for dsn in pair:
+            sql(dsn, "CREATE TABLE people (id bigint, v interval, many interval[])")
+        sql(
+            pair.src,
+            "INSERT INTO people SELECT i, make_interval(days => i) FROM generate_series(1, 300) AS i",
+        )
+        with pytest.raises(copypump.RefusedError) as refused:
+            copypump.pump(*pair, table="people")
+        assert refused.value.column == "many"
+        columns = ["id", "v"]
+        copypump.pump(*pair, table="people", columns=columns)
+        assert wire(pair.dst, "SELECT id, v FROM people") == wire(pair.src, "SELECT id, v FROM people")
+        for endless in ("infinity", "-infinity"):
+            sql(pair.src, f"UPDATE people SET v = '{endless}' WHERE id = 123")
+            row = sql(
+                pair.src,
+                "SELECT n FROM (SELECT id, row_number() OVER () AS n FROM people) AS p WHERE id = 123",
+            )
+
+            @copypump.reads("id")
+            def handed_on(batch: pa.RecordBatch) -> pa.RecordBatch:
+                return batch
+
+            for transform in (None, handed_on, lambda batch: batch):
+                error = failed(pair, ExitCode.TRANSFORM, columns=columns, transform=transform)
+                assert (error.column, error.row) == ("v", row[0][0])
+            sql(pair.src, "DELETE FROM people WHERE id = 123")
+            sql(pair.src, "INSERT INTO people VALUES (123, '1 day')")
