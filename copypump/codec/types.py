@@ -143,10 +143,17 @@ def opaque(server_type: ServerType) -> pa.OpaqueType:
 
 
 def is_opaque(type_: pa.DataType) -> bool:
-    """Whether `type_` carries the wire bytes of a PostgreSQL type."""
+    """Whether `type_` carries the wire bytes of a PostgreSQL type; polars makes views of it."""
     return (
-        isinstance(type_, pa.OpaqueType) and type_.vendor_name == VENDOR and type_.storage_type == pa.binary()
+        isinstance(type_, pa.OpaqueType)
+        and type_.vendor_name == VENDOR
+        and type_.storage_type in (pa.binary(), pa.large_binary(), pa.binary_view())
     )
+
+
+def is_opaque_of(type_: pa.DataType, server_type: ServerType) -> bool:
+    """Whether `type_` carries the wire bytes of a type of this name."""
+    return isinstance(type_, pa.OpaqueType) and is_opaque(type_) and type_.type_name == server_type.name
 
 
 def pg_type(column: Column) -> PgType:

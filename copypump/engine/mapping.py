@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ..codec.casts import encoded_type
 from ..codec.column import Column
-from ..codec.types import Kernel, is_opaque, opaque, pg_type, spelling
+from ..codec.types import Kernel, is_opaque, is_opaque_of, pg_type, spelling
 from ..codec.typmod import widens
 from ..errors import RefusedError
 
@@ -161,7 +161,7 @@ def _bytes_fit(landing: Column, origin: Value | Hidden, stream: Sequence[Column]
     """Whether a value that is wire bytes (an opaque one) comes from a column whose bytes `landing` takes.
 
     Bytes that come from nowhere, as `write` gets them, may be those of a type that is the same everywhere.
-    Plain binary, which polars and others make of an opaque type, is what the server makes of it, unless the
+    Plain binary, which duckdb and others make of an opaque type, is what the server makes of it, unless the
     server would round it without a word.
     """
     own, limited = landing.wire_type, landing.wire_typmod != -1
@@ -169,10 +169,10 @@ def _bytes_fit(landing: Column, origin: Value | Hidden, stream: Sequence[Column]
         bare = limited and is_opaque(pg_type(landing).arrow(-1))
         return not bare or any(c.name == landing.name and same_values(c, landing) for c in stream)
     if not stream and own.is_builtin and own.is_portable and not limited:
-        return opaque(own) == origin.offered
+        return is_opaque_of(origin.offered, own)
     donors = [stream[origin.index]] if isinstance(origin, Hidden) else stream
     return any(
-        opaque(column.wire_type) == origin.offered and same_values(column, landing) for column in donors
+        is_opaque_of(origin.offered, column.wire_type) and same_values(column, landing) for column in donors
     )
 
 

@@ -313,6 +313,14 @@ def test_opaque_bytes_land_only_where_their_own_type_is() -> None:
         )
 
 
+@pytest.mark.parametrize("storage", [pa.binary(), pa.large_binary(), pa.binary_view()])
+def test_opaque_bytes_are_known_in_any_storage(storage: pa.DataType) -> None:
+    offered = pa.opaque(storage, "point", "PostgreSQL")
+    stream = (column("point"),)
+    assert mapped(stream, stream=stream, reads=(0,), output={"c": offered}).mapped[0].type == pa.binary()
+    assert refusal((column("inet"),), stream=stream, reads=(0,), output={"c": offered}).column == "c"
+
+
 def test_opaque_bytes_of_a_stream_land_where_every_server_means_the_same() -> None:
     def land(target: Column, offered: pa.DataType) -> Mapping:
         return make_mapping((), (), (), [pa.field("c", offered)], (target,), "public.t")
