@@ -479,7 +479,7 @@ cdef class RowWriter:
                 if used >= 0:
                     return Fault.NULL_VALUE, target, used
             if origin.once:
-                total = origin.size  # no byte of the block is copied twice: its rows need not be walked for this
+                total = origin.size  # no byte of the block is copied twice: no need to walk its rows for this
             with nogil:
                 for i in range(self.count):
                     used = check_lane(&lanes[i], &origin, rows, &trouble)
