@@ -77,8 +77,8 @@ def plan_destination(
     return Destination(display, None, columns, create_statement(parts, columns), sql.Identifier(*parts))
 
 
-def begin_landing(target: Session, destination: Destination, options: Options) -> None:
-    """Make and lock the target table as the mode wants it, and hold it against what the plan saw.
+def begin_landing(target: Session, destination: Destination, options: Options) -> Table:
+    """Make and lock the target table as the mode wants it, hold it against what the plan saw, and give it.
 
     Raises:
         RefusedError: it changed since, or holds rows although no mode was given.
@@ -100,6 +100,13 @@ def begin_landing(target: Session, destination: Destination, options: Options) -
         raise RefusedError("the table is gone", side=Side.TARGET, table=destination.name)
     if table.kind in "rp":
         lock_table(target, table, "ROW EXCLUSIVE")
+    if mode is None and not table.can_select:
+        raise RefusedError(
+            "the role may not look whether the target holds rows",
+            side=Side.TARGET,
+            table=destination.name,
+            hint="GRANT SELECT on it, or say --mode append",
+        )
     if mode is None and has_rows(target, table):
         raise RefusedError(
             "the target holds rows already",
@@ -108,6 +115,7 @@ def begin_landing(target: Session, destination: Destination, options: Options) -
             hint="say what to do with them: "
             + "; ".join(f"--mode {entry.name}: {entry.help}" for entry in MODES.values()),
         )
+    return table
 
 
 def execute_all(target: Session, destination: Destination, statements: tuple[str, ...]) -> None:

@@ -92,7 +92,7 @@ def run(
                 log.info("plan:\n%s", plan.describe())
                 begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
                 _refuse_itself(source, target, plan)
-                begin_landing(target, plan.destination, options)
+                report.target = str(begin_landing(target, plan.destination, options))
                 copy_out = Source(source)
                 copy_out.start(plan.origin.copy)
                 feed, reshaper = _middle(plan, copy_out, counters)

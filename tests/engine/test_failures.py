@@ -262,6 +262,20 @@ def test_no_permission_on_the_target(same_server_pair: Pair, pg15: Any) -> None:
     assert sql(same_server_pair.dst, "SELECT count(*) FROM people") == [(1,)]
 
 
+def test_a_role_that_may_insert_only(same_server_pair: Pair, pg15: Any) -> None:
+    for dsn in same_server_pair:
+        sql(dsn, "CREATE TABLE people (id bigint)")
+    sql(same_server_pair.src, "INSERT INTO people VALUES (1), (2)")
+    name = sql(same_server_pair.dst, "SELECT current_database()")[0][0]
+    role(pg15, name, "inserter", "GRANT INSERT ON people TO inserter")
+    dst = pg15.dsn(name, user="inserter")
+    with pytest.raises(copypump.RefusedError, match="may not look") as error:
+        copypump.pump(same_server_pair.src, dst, table="people")
+    assert "--mode append" in str(error.value.hint)
+    report = copypump.pump(same_server_pair.src, dst, table="people", mode="append")
+    assert report.rows_written == 2
+
+
 def test_a_server_that_is_not_there(filled: Pair) -> None:
     gone = "host=127.0.0.1 port=1 password=geheim"
     failed(Pair(gone, filled.dst), ExitCode.SOURCE, transform=people)
@@ -358,6 +372,14 @@ def clean(batch):
     return people(batch)
 """
 
+HUNG = """
+import time
+
+def stop(batch):
+    time.sleep(60 if batch.num_rows else 0)
+    return batch
+"""
+
 
 @pytest.fixture
 def started(filled: Pair, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
@@ -423,6 +445,18 @@ def test_interrupted_while_waiting_for_a_lock(
         returned, stderr = ended(process, signal.SIGINT)
         assert returned == ExitCode.SIGINT, stderr
         assert not sql(dsn, waiting)
+    assert sql(filled.dst, "SELECT id FROM people") == [(-1,)]
+
+
+def test_interrupted_while_the_transform_hangs(
+    filled: Pair, started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "hung_etl.py").write_text(HUNG)
+    process = started("--transform", "hung_etl:stop")
+    while_copying(filled, lambda: None).join()
+    returned, stderr = ended(process, signal.SIGINT)
+    assert returned == ExitCode.SIGINT, stderr
+    assert "left behind" in stderr
     assert sql(filled.dst, "SELECT id FROM people") == [(-1,)]
 
 
