@@ -7,8 +7,8 @@ import sys
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 
-from . import transforms
-from .workloads import WORKLOADS
+from bench import transforms
+from bench.workloads import WORKLOADS
 
 
 def main(src: str, dst: str, workload: str, table: str, *rest: str) -> None:

@@ -20,8 +20,8 @@ from statistics import median
 import psycopg
 from psycopg import sql
 
-from .measure import Cost, run, spread
-from .workloads import PEOPLE, WORKLOADS, Workload
+from bench.measure import Cost, run, spread
+from bench.workloads import PEOPLE, WORKLOADS, Workload
 
 SAME, OUT = "copypump_bench_same", "copypump_bench_out"
 

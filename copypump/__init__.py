@@ -9,22 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .engine.api import pump as pump
-    from .engine.report import Progress as Progress
-    from .engine.report import Report as Report
-    from .engine.streams import read as read
-    from .engine.streams import write as write
-    from .errors import CastError as CastError
-    from .errors import CopypumpError as CopypumpError
-    from .errors import DecodeError as DecodeError
-    from .errors import OutcomeUnknownError as OutcomeUnknownError
-    from .errors import RefusedError as RefusedError
-    from .errors import SourceError as SourceError
-    from .errors import TargetError as TargetError
-    from .errors import TransformError as TransformError
-    from .errors import UnrepresentableError as UnrepresentableError
-    from .errors import UsageError as UsageError
-    from .transforms import reads as reads
+    from copypump.engine.api import pump as pump
+    from copypump.engine.report import Progress as Progress
+    from copypump.engine.report import Report as Report
+    from copypump.engine.streams import read as read
+    from copypump.engine.streams import write as write
+    from copypump.errors import CastError as CastError
+    from copypump.errors import CopypumpError as CopypumpError
+    from copypump.errors import DecodeError as DecodeError
+    from copypump.errors import OutcomeUnknownError as OutcomeUnknownError
+    from copypump.errors import RefusedError as RefusedError
+    from copypump.errors import SourceError as SourceError
+    from copypump.errors import TargetError as TargetError
+    from copypump.errors import TransformError as TransformError
+    from copypump.errors import UnrepresentableError as UnrepresentableError
+    from copypump.errors import UsageError as UsageError
+    from copypump.transforms import reads as reads
 
     __version__: str
 

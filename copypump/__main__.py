@@ -1,6 +1,6 @@
 """`python -m copypump`: the command line."""
 
-from .cli import main
+from copypump.cli import main
 
 if __name__ == "__main__":
     main(prog_name="copypump")

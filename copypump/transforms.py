@@ -24,8 +24,8 @@ from typing import Any, Literal, TypeVar, cast
 
 import pyarrow as pa
 
-from .codec.decoder import ROW_INDEX
-from .errors import CopypumpError, RefusedError, TransformError, UsageError
+from copypump.codec.decoder import ROW_INDEX
+from copypump.errors import CopypumpError, RefusedError, TransformError, UsageError
 
 Function = Callable[[pa.RecordBatch], Any]
 F = TypeVar("F", bound=Callable[..., Any])

@@ -16,9 +16,9 @@ from typing import Any
 
 import click
 
-from ..errors import ExitCode, Terminated
-from . import demo, output, run
-from .options import CONTEXT
+from copypump.cli import demo, output, run
+from copypump.cli.options import CONTEXT
+from copypump.errors import ExitCode, Terminated
 
 
 class Commands(click.Group):
@@ -60,7 +60,7 @@ def _terminable() -> Iterator[None]:
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from .. import __version__
+        from copypump import __version__
 
         output.result(f"copypump {__version__}")
         ctx.exit()

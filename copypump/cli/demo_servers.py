@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ..errors import RefusedError, Side
-from .demo_data import MISSING
+from copypump.cli.demo_data import MISSING
+from copypump.errors import RefusedError, Side
 
 VERSIONS = (16, 18)
 STOP_SECONDS = 5.0

@@ -60,6 +60,6 @@ def metric(batch: pa.RecordBatch) -> pa.RecordBatch:
 @cache
 def airlines() -> pa.RecordBatch:
     """Give codes and names of the airlines: a small table to look things up in, read once."""
-    from .demo_data import read
+    from copypump.cli.demo_data import read
 
     return read("airlines").combine_chunks().to_batches()[0]

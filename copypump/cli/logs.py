@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TextIO
 
-from ..errors import printable
+from copypump.errors import printable
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import click
 
-from ..engine.modes import MODES
-from ..engine.options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES
-from . import logs
-from .output import Face
+from copypump.cli import logs
+from copypump.cli.output import Face
+from copypump.engine.modes import MODES
+from copypump.engine.options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -16,11 +16,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from ..errors import CopypumpError, ExitCode, OutcomeUnknownError, Terminated, printable
-from . import logs
+from copypump.cli import logs
+from copypump.errors import CopypumpError, ExitCode, OutcomeUnknownError, Terminated, printable
 
 if TYPE_CHECKING:
-    from ..engine.report import Progress, Report
+    from copypump.engine.report import Progress, Report
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ def save(path: str, report: dict[str, Any]) -> None:
 
 def failure_report(error: BaseException, last: Progress | None) -> dict[str, Any]:
     """Make the report of a run that raised: the keys of one that did not, and what the error says."""
-    from ..engine.report import Report
+    from copypump.engine.report import Report
 
     code, lines = _explained(error)
     report = getattr(error, "report", None) or Report("failed", "", "", error=lines["error"])

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from . import logs, output
+from copypump.cli import logs, output
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from ..engine.report import Progress
+    from copypump.engine.report import Progress
 
 TERMINAL_INTERVAL = 0.5
 PLAIN_INTERVAL = 10.0

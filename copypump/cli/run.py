@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from . import logs, options, output
-from .progress import display
+from copypump.cli import logs, options, output
+from copypump.cli.progress import display
 
 
 @click.command()
@@ -47,7 +47,7 @@ def run(
     logs.start(log_level, log_format)
 
     with collecting_later():
-        from ..engine import api  # not before: help must not wait for pyarrow and psycopg
+        from copypump.engine import api  # not before: help must not wait for pyarrow and psycopg
 
     if dry_run:
         output.result(api.plan(src, dst, **job).describe())

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from ..postgres.connect import Connection
-from .options import Options, PumpOptions
-from .plan import Plan
-from .report import Report
-from .run import OnProgress, dry_run, run
+from copypump.engine.options import Options, PumpOptions
+from copypump.engine.plan import Plan
+from copypump.engine.report import Report
+from copypump.engine.run import OnProgress, dry_run, run
+from copypump.postgres.connect import Connection
 
 
 def pump(

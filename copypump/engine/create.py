@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 from psycopg import sql
 
-from ..codec.casts import encoded_type
-from ..codec.column import Column
-from ..errors import RefusedError, Side
-from ..postgres.catalog import describe_query
-from ..postgres.session import Session
+from copypump.codec.casts import encoded_type
+from copypump.codec.column import Column
+from copypump.errors import RefusedError, Side
+from copypump.postgres.catalog import describe_query
+from copypump.postgres.session import Session
 
 # What an Arrow type without a PostgreSQL past becomes; each holds every value of its Arrow type.
 SQL_TYPES: dict[pa.DataType, str] = {

@@ -12,21 +12,21 @@ from dataclasses import dataclass
 import pyarrow as pa
 from psycopg import sql
 
-from ..codec.column import Column
-from ..errors import RefusedError, Side
-from ..postgres.catalog import Table, find_table, has_rows, lock_table
-from ..postgres.interrupt import Interrupt
-from ..postgres.names import parse_name, quote_name, show_name
-from ..postgres.session import Session
-from ..postgres.target import Target
-from .create import create_statement, created_columns
-from .mapping import Mapping
-from .modes import MODES
-from .options import Options
-from .origin import no_such_table
-from .pipeline import Feed, Pipeline
-from .report import Counters, Progress, Report
-from .reshape import Reshaper
+from copypump.codec.column import Column
+from copypump.engine.create import create_statement, created_columns
+from copypump.engine.mapping import Mapping
+from copypump.engine.modes import MODES
+from copypump.engine.options import Options
+from copypump.engine.origin import no_such_table
+from copypump.engine.pipeline import Feed, Pipeline
+from copypump.engine.report import Counters, Progress, Report
+from copypump.engine.reshape import Reshaper
+from copypump.errors import RefusedError, Side
+from copypump.postgres.catalog import Table, find_table, has_rows, lock_table
+from copypump.postgres.interrupt import Interrupt
+from copypump.postgres.names import parse_name, quote_name, show_name
+from copypump.postgres.session import Session
+from copypump.postgres.target import Target
 
 log = logging.getLogger("copypump.landing")
 

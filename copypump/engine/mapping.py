@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from ..codec.casts import encoded_type
-from ..codec.column import Column
-from ..codec.types import Kernel, is_opaque, is_opaque_of, pg_type, spelling
-from ..codec.typmod import widens
-from ..errors import RefusedError
+from copypump.codec.casts import encoded_type
+from copypump.codec.column import Column
+from copypump.codec.types import Kernel, is_opaque, is_opaque_of, pg_type, spelling
+from copypump.codec.typmod import widens
+from copypump.errors import RefusedError
 
 # The oids of text and varchar.
 UNLIMITED_TEXT = (25, 1043)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict, Unpack
 
-from ..errors import UsageError
-from .modes import MODES, LoadMode
+from copypump.engine.modes import MODES, LoadMode
+from copypump.errors import UsageError
 
 # Client CPU over 2,000,000 rows of TPC-H lineitem through a transform, in turn: 4.3 s at 256 kB, 3.5 at
 # 512 kB, 3.1 at 1 MB, 2.7 at 2 MB, 2.9 at 4 MB. Smaller ones pay Python's price per batch, larger ones leave

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from ..codec.column import Column
-from ..errors import RefusedError, Side, UsageError
-from ..postgres.catalog import Table, bare_query, describe_query, find_table, lock_table, suggest
-from ..postgres.session import Session
-from ..transforms import Transform
-from .options import Options
+from copypump.codec.column import Column
+from copypump.engine.options import Options
+from copypump.errors import RefusedError, Side, UsageError
+from copypump.postgres.catalog import Table, bare_query, describe_query, find_table, lock_table, suggest
+from copypump.postgres.session import Session
+from copypump.transforms import Transform
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,15 +17,15 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from ..codec.decoder import Decoder
-from ..codec.framing import HEADER, TRAILER, Block, Framer
-from ..errors import CopypumpError, SourceError, TargetError
-from ..postgres.interrupt import Aborted, Interrupt
-from ..postgres.source import Source
-from ..postgres.target import Target
-from .queue import ByteQueue
-from .report import Counters, Progress
-from .reshape import Decoded, Reshaper
+from copypump.codec.decoder import Decoder
+from copypump.codec.framing import HEADER, TRAILER, Block, Framer
+from copypump.engine.queue import ByteQueue
+from copypump.engine.report import Counters, Progress
+from copypump.engine.reshape import Decoded, Reshaper
+from copypump.errors import CopypumpError, SourceError, TargetError
+from copypump.postgres.interrupt import Aborted, Interrupt
+from copypump.postgres.source import Source
+from copypump.postgres.target import Target
 
 # Between two stages: enough that neither waits for a single late block, little enough to stay bounded.
 QUEUE_BLOCKS = 4

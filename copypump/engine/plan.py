@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from ..codec import types
-from ..codec.column import Column
-from ..codec.decoder import ROW_INDEX
-from ..errors import RefusedError, Side
-from ..postgres.session import Session
-from ..transforms import Transform
-from .landing import Destination, find_landing, plan_destination
-from .mapping import Hidden, Mapping, Value, Wire, make_mapping
-from .options import Options
-from .origin import Origin, plan_origin
-from .reshape import Decoding
+from copypump.codec import types
+from copypump.codec.column import Column
+from copypump.codec.decoder import ROW_INDEX
+from copypump.engine.landing import Destination, find_landing, plan_destination
+from copypump.engine.mapping import Hidden, Mapping, Value, Wire, make_mapping
+from copypump.engine.options import Options
+from copypump.engine.origin import Origin, plan_origin
+from copypump.engine.reshape import Decoding
+from copypump.errors import RefusedError, Side
+from copypump.postgres.session import Session
+from copypump.transforms import Transform
 
 INTERVAL_OID = 1186
 INFINITE_INTERVALS = 170000  # the server version that they came with

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import Generic, TypeVar
 
-from ..postgres.interrupt import Aborted
+from copypump.postgres.interrupt import Aborted
 
 T = TypeVar("T")
 

@@ -13,16 +13,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..codec.casts import cast, encoded_type
-from ..codec.column import Column
-from ..codec.decoder import ROW_INDEX, Decoder
-from ..codec.encoder import EncodedColumn, Encoder
-from ..codec.framing import Block
-from ..errors import CastError, TransformError
-from ..transforms import Transform
-from .mapping import Hidden, Mapped, Value, Wire
-from .mapping import Mapping as ColumnMapping
-from .report import Stage
+from copypump.codec.casts import cast, encoded_type
+from copypump.codec.column import Column
+from copypump.codec.decoder import ROW_INDEX, Decoder
+from copypump.codec.encoder import EncodedColumn, Encoder
+from copypump.codec.framing import Block
+from copypump.engine.mapping import Hidden, Mapped, Value, Wire
+from copypump.engine.mapping import Mapping as ColumnMapping
+from copypump.engine.report import Stage
+from copypump.errors import CastError, TransformError
+from copypump.transforms import Transform
 
 
 @dataclass(frozen=True, slots=True)

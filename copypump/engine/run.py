@@ -11,21 +11,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from ..codec.framing import Framer
-from ..errors import CopypumpError, OutcomeUnknownError, RefusedError, Side
-from ..postgres.catalog import holds_lock, same_database
-from ..postgres.connect import Connection
-from ..postgres.interrupt import Interrupt
-from ..postgres.session import Session
-from ..postgres.source import Source
-from ..transforms import Transform
-from .landing import begin_landing, finish_landing, move
-from .options import Options
-from .origin import begin_origin
-from .pipeline import WireFeed
-from .plan import Plan, make_plan
-from .report import Counters, Progress, Report
-from .reshape import Reshaper
+from copypump.codec.framing import Framer
+from copypump.engine.landing import begin_landing, finish_landing, move
+from copypump.engine.options import Options
+from copypump.engine.origin import begin_origin
+from copypump.engine.pipeline import WireFeed
+from copypump.engine.plan import Plan, make_plan
+from copypump.engine.report import Counters, Progress, Report
+from copypump.engine.reshape import Reshaper
+from copypump.errors import CopypumpError, OutcomeUnknownError, RefusedError, Side
+from copypump.postgres.catalog import holds_lock, same_database
+from copypump.postgres.connect import Connection
+from copypump.postgres.interrupt import Interrupt
+from copypump.postgres.session import Session
+from copypump.postgres.source import Source
+from copypump.transforms import Transform
 
 log = logging.getLogger("copypump.run")
 

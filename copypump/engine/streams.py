@@ -9,22 +9,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..codec.decoder import Decoder
-from ..codec.framing import Framer
-from ..errors import Side, UsageError
-from ..postgres.connect import Connection
-from ..postgres.interrupt import Aborted, Interrupt
-from ..postgres.session import Session
-from ..postgres.source import Source
-from .landing import begin_landing, find_landing, finish_landing, move, plan_destination
-from .mapping import make_mapping
-from .options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, Options
-from .origin import begin_origin, plan_origin
-from .pipeline import ArrowFeed, WireFeed
-from .plan import check_binary, chosen_types
-from .report import Counters, Report
-from .reshape import Reshaper
-from .run import OnProgress, reported
+from copypump.codec.decoder import Decoder
+from copypump.codec.framing import Framer
+from copypump.engine.landing import begin_landing, find_landing, finish_landing, move, plan_destination
+from copypump.engine.mapping import make_mapping
+from copypump.engine.options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, Options
+from copypump.engine.origin import begin_origin, plan_origin
+from copypump.engine.pipeline import ArrowFeed, WireFeed
+from copypump.engine.plan import check_binary, chosen_types
+from copypump.engine.report import Counters, Report
+from copypump.engine.reshape import Reshaper
+from copypump.engine.run import OnProgress, reported
+from copypump.errors import Side, UsageError
+from copypump.postgres.connect import Connection
+from copypump.postgres.interrupt import Aborted, Interrupt
+from copypump.postgres.session import Session
+from copypump.postgres.source import Source
 
 
 class read:  # noqa: N801 - used like a function: with copypump.read(...) as batches
