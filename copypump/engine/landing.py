@@ -34,6 +34,9 @@ log = logging.getLogger("copypump.landing")
 # function, which nothing can interrupt.
 JOIN_SECONDS = 3.0
 
+# The first key of the advisory lock under which a target is found empty; the second is the table's oid.
+EMPTY_TARGET = 0x636F7079  # "copy"
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
@@ -44,6 +47,11 @@ class Destination:
     columns: tuple[Column, ...]
     create: sql.Composable | None
     identifier: sql.Composable
+
+    @property
+    def only(self) -> sql.SQL:
+        """What keeps a statement from an ordinary table's inheritance children; COPY never reaches them."""
+        return sql.SQL("ONLY " if self.table is not None and self.table.kind == "r" else "")
 
     def copy(self, mapping: Mapping) -> sql.Composable:
         """The COPY ... FROM STDIN of a mapping's columns."""
@@ -87,6 +95,9 @@ def begin_landing(target: Session, destination: Destination, options: Options) -
     mode = options.load_mode
     if destination.create is not None:
         target.execute(destination.create)
+    elif destination.table is not None and destination.table.kind in "rp":
+        # Before the table is described again: whoever alters it meanwhile is waited for, and then seen.
+        lock_table(target, destination.table, "ROW EXCLUSIVE")
     execute_all(target, destination, mode.before if mode else ())
     table = find_table(target, destination.name)
     if destination.table is not None and table != destination.table:
@@ -98,14 +109,19 @@ def begin_landing(target: Session, destination: Destination, options: Options) -
         )
     if table is None:
         raise RefusedError("the table is gone", side=Side.TARGET, table=destination.name)
-    if table.kind in "rp":
-        lock_table(target, table, "ROW EXCLUSIVE")
     if mode is None and not table.can_select:
         raise RefusedError(
             "the role may not look whether the target holds rows",
             side=Side.TARGET,
             table=destination.name,
             hint="GRANT SELECT on it, or say --mode append",
+        )
+    if mode is None:
+        # Another run of ours that found the table empty too must commit or give up first.
+        target.execute(
+            "SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int4,"
+            " $2::pg_catalog.oid::pg_catalog.int4)",
+            [EMPTY_TARGET, table.oid],
         )
     if mode is None and has_rows(target, table):
         raise RefusedError(
@@ -121,7 +137,7 @@ def begin_landing(target: Session, destination: Destination, options: Options) -
 def execute_all(target: Session, destination: Destination, statements: tuple[str, ...]) -> None:
     """Execute a mode's statements on the target table."""
     for statement in statements:
-        target.execute(sql.SQL(statement).format(table=destination.identifier))
+        target.execute(sql.SQL(statement).format(table=destination.identifier, only=destination.only))
 
 
 def move(
@@ -167,3 +183,4 @@ def finish_landing(target: Session, destination: Destination, options: Options, 
         if not target.committed:
             raise
         report.warnings.append("interrupted while committing, which was too late: everything is there")
+    report.status = "done"

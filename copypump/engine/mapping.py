@@ -170,10 +170,10 @@ def _bytes_fit(landing: Column, origin: Value | Hidden, stream: Sequence[Column]
         return not bare or any(c.name == landing.name and same_values(c, landing) for c in stream)
     if not stream and own.is_builtin and own.is_portable and not limited:
         return is_opaque_of(origin.offered, own)
+    # Which column of that type the transform took its bytes from cannot be told: each of them must fit.
     donors = [stream[origin.index]] if isinstance(origin, Hidden) else stream
-    return any(
-        is_opaque_of(origin.offered, column.wire_type) and same_values(column, landing) for column in donors
-    )
+    alike = [column for column in donors if is_opaque_of(origin.offered, column.wire_type)]
+    return bool(alike) and all(same_values(column, landing) for column in alike)
 
 
 def _no_such_column(name: str, by_name: dict[str, Column], target_name: str) -> RefusedError:

@@ -53,6 +53,13 @@ def plan_origin(
             names, sql.SQL("ONLY " if table.kind == "r" else ""), table.qualified
         )
         if options.where is not None:
+            # Parsed now, so that its faults are found, and its tables locked, before anything moves.
+            describe_query(
+                source,
+                sql.SQL("SELECT 1 AS one FROM {} WHERE (\n{}\n)")
+                .format(table.qualified, sql.SQL(options.where))
+                .as_string(),
+            )
             # On lines of its own, so that a comment at its end hides nothing of ours.
             select = sql.SQL("{} WHERE (\n{}\n)").format(select, sql.SQL(options.where))
         copy = copy_query(select)

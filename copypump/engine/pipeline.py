@@ -213,7 +213,8 @@ class Pipeline:
         """Wait up to `timeout` seconds for the threads; the names of those that still run."""
         deadline = time.monotonic() + timeout
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.ident is not None:  # it was started
+                thread.join(max(0.0, deadline - time.monotonic()))
         return [thread.name.removeprefix("copypump-_") for thread in self._threads if thread.is_alive()]
 
     def _guarded(self, function: Callable[[], None]) -> None:

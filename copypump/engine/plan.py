@@ -210,7 +210,10 @@ def target_statements(destination: Destination, mapping: Mapping, options: Optio
     """The very statements that the target will see, in order."""
     mode = options.load_mode
     around = [
-        [statement.format(table=destination.identifier.as_string()) for statement in statements]
+        [
+            statement.format(table=destination.identifier.as_string(), only=destination.only.as_string())
+            for statement in statements
+        ]
         for statements in ((mode.before, mode.after) if mode else ((), ()))
     ]
     create = [destination.create.as_string()] if destination.create else []

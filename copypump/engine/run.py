@@ -122,8 +122,10 @@ def reported(report: Report, counters: Counters) -> Iterator[None]:
         error.report = report
         raise
     except KeyboardInterrupt as interrupt:
-        interrupt.args = interrupt.args or (UNTOUCHED,)
-        raise
+        if report.status != "done":
+            interrupt.args = interrupt.args or (UNTOUCHED,)
+            raise
+        report.warnings.append("interrupted after the commit, which was too late: everything is there")
     finally:
         report.seconds = time.perf_counter() - start
         report.rows_read, report.bytes_read = counters.rows_read, counters.bytes_read

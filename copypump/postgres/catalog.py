@@ -252,11 +252,17 @@ def same_database(source: Session, target: Session) -> bool:
 
 
 def holds_lock(session: Session, pid: int, table: Table) -> bool:
-    """Whether the backend `pid`, of the same database, holds a lock on the table."""
+    """Whether the backend `pid`, of the same database, holds a lock on the table or on a child of it.
+
+    Then the table is, or is in, what that backend reads: a partition is read by its own name, too.
+    """
     query = """
-SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l
+WITH RECURSIVE tree(oid) AS (
+    SELECT $2::pg_catalog.oid
+    UNION
+    SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON i.inhparent OPERATOR(pg_catalog.=) tree.oid)
+SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN tree ON l.relation OPERATOR(pg_catalog.=) tree.oid
                 WHERE l.pid OPERATOR(pg_catalog.=) $1::pg_catalog.int4 AND l.granted
-                  AND l.relation OPERATOR(pg_catalog.=) $2::pg_catalog.oid
                   AND l.database OPERATOR(pg_catalog.=) (
                       SELECT d.oid FROM pg_catalog.pg_database d
                        WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))"""

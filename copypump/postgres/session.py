@@ -325,8 +325,10 @@ class Session:
         except KeyboardInterrupt as interrupted:
             try:
                 answers = exchange.results(pgconn, deadline=time.monotonic() + _INTERRUPTED_PATIENCE)
-            except TimeoutError:
+            except (TimeoutError, KeyboardInterrupt):
                 raise Lost("the server did not answer COMMIT in time after an interrupt") from interrupted
+            if not answers:  # taken before the interrupt was raised, or never sent: ask
+                raise Lost("COMMIT was interrupted") from interrupted
             self.committed = bool(answers) and answers[-1].command_status == b"COMMIT"
             raise
         self.committed = tag == b"COMMIT"

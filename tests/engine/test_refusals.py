@@ -217,3 +217,36 @@ def test_row_security_is_an_error_not_fewer_rows(example: Pair, pg15: Any) -> No
     with pytest.raises(copypump.SourceError, match="row-level security"):
         copypump.pump(pg15.dsn(name, user="limited"), example.dst, table="people", transform=people)
     assert sql(example.dst, "SELECT count(*) FROM people") == [(0,)]
+
+
+def test_a_partition_into_its_own_parent(database: str) -> None:
+    sql(database, "CREATE TABLE p (a int) PARTITION BY RANGE (a)")
+    sql(database, "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (50); INSERT INTO p VALUES (1), (2)")
+    for mode in ("append", "truncate"):
+        assert "same table" in str(refused(Pair(database, database), table="p1", into="p", mode=mode))
+
+
+def test_a_condition_that_reads_the_target(database: str) -> None:
+    sql(database, "CREATE TABLE src (id int); CREATE TABLE inc (id int); INSERT INTO src VALUES (1), (2)")
+    where = "id > (SELECT coalesce(max(id), 0) FROM inc)"
+    error = refused(Pair(database, database), table="src", where=where, into="inc", mode="truncate")
+    assert "same table" in str(error)
+
+
+def test_opaque_bytes_of_a_column_that_would_be_rounded(pair: Pair) -> None:
+    sql(pair.src, "CREATE TABLE z (a timetz(0), b timetz)")
+    sql(pair.dst, "CREATE TABLE z (a timetz(0))")
+
+    def swapped(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return pa.RecordBatch.from_arrays([batch.column(1)], names=["a"])
+
+    assert refused(pair, table="z", transform=swapped).column == "a"
+
+
+def test_truncate_leaves_the_rows_of_inheritance_children(pair: Pair) -> None:
+    sql(pair.src, "CREATE TABLE par (a int); INSERT INTO par VALUES (1)")
+    sql(pair.dst, "CREATE TABLE par (a int); CREATE TABLE kid () INHERITS (par); INSERT INTO kid VALUES (7)")
+    sql(pair.dst, "INSERT INTO par VALUES (5)")
+    copypump.pump(*pair, table="par", mode="truncate")
+    assert sql(pair.dst, "SELECT a FROM ONLY par") == [(1,)]
+    assert sql(pair.dst, "TABLE kid") == [(7,)]
