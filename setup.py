@@ -5,7 +5,7 @@ import os
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-# COPYPUMP_SANITIZE=1 builds for AddressSanitizer and UBSan; see tests/README in the docstring of tests/fuzz.
+# COPYPUMP_SANITIZE=1 builds for AddressSanitizer and UBSan.
 sanitize = (
     ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g", "-O1"]
     if os.environ.get("COPYPUMP_SANITIZE")
