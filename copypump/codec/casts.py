@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from copypump.codec import typmod as typmods
 from copypump.codec.column import Column
-from copypump.codec.types import INTERVAL, MAX_DECIMAL128, MAX_DECIMAL256, Kernel, is_opaque, pg_type
+from copypump.codec.spelling import is_opaque
+from copypump.codec.types import INTERVAL, MAX_DECIMAL128, MAX_DECIMAL256, Kernel, pg_type
 from copypump.errors import CastError, TransformError
 
 # Arrow rescales decimals by powers of ten that it has in tables; farther ones go through text.
@@ -41,7 +42,7 @@ def encoded_type(column: Column, offered: pa.DataType) -> pa.DataType | None:
         return encoded_type(column, offered.storage_type)
     if isinstance(offered, pa.DictionaryType | pa.RunEndEncodedType):
         return encoded_type(column, offered.value_type)
-    natural = row.arrow(column.wire_typmod)
+    natural = row.arrow(column)
     if isinstance(natural, pa.BaseExtensionType):
         natural = natural.storage_type
     if pa.types.is_null(offered):

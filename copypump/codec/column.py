@@ -18,8 +18,9 @@ class ServerType:
 
     `kind` is pg_type.typtype (b base, c composite, d domain, e enum, m multirange, p pseudo, r range).
     `parts` are: an array's element, a domain's base, a range's subtype, a multirange's range, a composite's
-    attributes in order. `names` are an enum's labels in order, or a composite's attribute names.
-    `typmod` is a domain's own (it applies to the base type), else -1.
+    attributes in order. `names` are an enum's labels in order, or a composite's attribute names;
+    `part_typmods` are a composite's attributes' own. `typmod` is a domain's own (it applies to the base
+    type), else -1.
     `binary` tells whether the type has binary send and receive functions.
     """
 
@@ -32,6 +33,7 @@ class ServerType:
     typmod: int = -1
     is_array: bool = False
     binary: bool = True
+    part_typmods: tuple[int, ...] = ()
 
     @property
     def is_builtin(self) -> bool:
@@ -113,3 +115,24 @@ class Column:
         while kind.kind == "d":
             typmod, kind = kind.typmod, kind.parts[0]
         return typmod
+
+    @property
+    def children(self) -> tuple[Column, ...]:
+        """What stands within each value, as columns; none where nothing does.
+
+        An array's "item", with the array's typmod; a composite's attributes by name; a range's "bound"; a
+        multirange's "range".
+        """
+        wire = self.wire_type
+        if wire.is_array:
+            declared = self.declared.removesuffix("[]")
+            return (Column("item", wire.parts[0], self.wire_typmod, declared),)
+        if wire.kind == "c":
+            typmods = wire.part_typmods or (-1,) * len(wire.parts)
+            return tuple(
+                Column(name, part, typmod, part.name)
+                for name, part, typmod in zip(wire.names, wire.parts, typmods, strict=True)
+            )
+        if wire.kind in "rm" and wire.parts:
+            return (Column("bound" if wire.kind == "r" else "range", wire.parts[0], -1, wire.parts[0].name),)
+        return ()

@@ -18,6 +18,7 @@ import pyarrow as pa
 from copypump.codec import _decode, types
 from copypump.codec.column import Column
 from copypump.codec.framing import Block
+from copypump.codec.spelling import spelling
 from copypump.codec.types import Kernel
 from copypump.codec.types import field as arrow_field
 from copypump.errors import CopypumpError, DecodeError, RefusedError, UnrepresentableError
@@ -100,7 +101,7 @@ class _Reader:
         name = self.column.name
         facts = {
             "pg": types.pg_type(self.column).name,
-            "arrow": types.spelling(self.type),
+            "arrow": spelling(self.type),
             "column": name,
             "number": number,
             "precision": getattr(self.type, "precision", None),

@@ -1,43 +1,50 @@
 """The one table of PostgreSQL types: how each looks in Arrow, and which kernel reads and writes it.
 
 Decoder and Encoder pick their native loops by a row's `kernel`; tests, help and the documentation iterate
-`TYPES`. A type whose wire form has a kernel is added as one row here and nowhere else. A type without a row
-travels as `arrow.opaque` over its wire bytes and goes back as they are.
+`TYPES`. A type whose wire form has a kernel is added as one row here and nowhere else. A row is found by the
+oid of a built-in type, by the name of an extension's, or by the family of a type that users make (enum,
+array, composite, range, multirange). A type without a row travels as `arrow.opaque` over its wire bytes and
+goes back as they are.
 """
 
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import pyarrow as pa
 
 from copypump.codec import typmod as typmods
 from copypump.codec.column import Column, ServerType
-from copypump.errors import RefusedError, UsageError
+from copypump.codec.spelling import ANY_STRUCT, VENDOR, is_opaque, spelling
+from copypump.errors import RefusedError
 
-VENDOR = "PostgreSQL"
 MAX_DECIMAL128 = 38
 MAX_DECIMAL256 = 76
 
-# An interval as it is on the wire, least significant part last; month_day_nano would overflow past 292 years.
-INTERVAL = pa.struct(
-    [
-        pa.field("months", pa.int32(), nullable=False),
-        pa.field("days", pa.int32(), nullable=False),
-        pa.field("microseconds", pa.int64(), nullable=False),
-    ]
-)
+
+def _parts(**parts: pa.DataType) -> pa.StructType:
+    """Give a struct none of whose parts may be NULL."""
+    return pa.struct([pa.field(name, type_, nullable=False) for name, type_ in parts.items()])
+
+
+# An interval as it is on the wire, least significant part last; month_day_nano overflows past 292 years.
+INTERVAL = _parts(months=pa.int32(), days=pa.int32(), microseconds=pa.int64())
+
+# The offset counts seconds west of UTC, as on the wire.
+TIMETZ = _parts(time=pa.time64("us"), offset=pa.int32())
+
+# `bits` is how many bits of `data` are the value's, the first being the highest of its first byte.
+BITS = _parts(bits=pa.int32(), data=pa.binary())
 
 
 class Kernel(enum.StrEnum):
     """A wire form: one pair of native loops reads it into Arrow buffers and writes it from them."""
 
     BOOL = "bool"  # one byte, 0 or 1
-    FIXED16 = "fixed16"  # big-endian words, bits kept as they are
+    FIXED8 = "fixed8"  # big-endian words, bits kept as they are
+    FIXED16 = "fixed16"
     FIXED32 = "fixed32"
     FIXED64 = "fixed64"
     NUMERIC = "numeric"  # base-10000 digits under an eight-byte head
@@ -47,36 +54,45 @@ class Kernel(enum.StrEnum):
     UUID = "uuid"  # sixteen bytes
     DATE = "date"  # int32 days since 2000-01-01
     TIME = "time"  # int64 microseconds of the day
+    TIMETZ = "timetz"  # a time, then int32 seconds west of UTC
     TIMESTAMP = "timestamp"  # int64 microseconds since 2000-01-01
     INTERVAL = "interval"  # int64 microseconds, int32 days, int32 months
+    BITS = "bits"  # int32 number of bits, then the bytes that hold them
+    ENUM = "enum"  # a label, UTF-8
+    HSTORE = "hstore"  # int32 number of pairs, then key and value of each, with their lengths
+    ARRAY = "array"  # dimensions, has-nulls flag, element's oid, sizes and lower bounds, then the elements
+    COMPOSITE = "composite"  # int32 number of attributes, then oid and value of each
+    RANGE = "range"  # flags, then those bounds that there are
+    MULTIRANGE = "multirange"  # int32 number of ranges, then each
 
 
 @dataclass(frozen=True)
 class PgType:
     """One PostgreSQL type: its wire form and its place in Arrow.
 
-    `arrow` maps a typmod to the type that its values decode to unless the user chooses one of
-    `alternatives`, which are spelled as `spelling` spells them (any precision and scale: "decimal128(p,s)").
+    `oid` is 0 where only the name (an extension's type) or the family tells. `arrow` gives the type that a
+    column's values decode to unless the user chooses one of `alternatives`, which are spelled as `spelling`
+    spells them (any precision and scale: "decimal128(p,s)"); "struct" is then the form of `nd_array`.
     `kept` says which unusual values stay exact, `refused` which are an error once the column is read.
     """
 
     name: str
     oid: int
     kernel: Kernel
-    arrow: Callable[[int], pa.DataType]
+    arrow: Callable[[Column], pa.DataType]
     alternatives: tuple[str, ...] = ()
     kept: str = ""
     refused: str = ""
 
 
-def _always(type_: pa.DataType) -> Callable[[int], pa.DataType]:
-    """Give `type_` whatever the typmod."""
-    return lambda _typmod: type_
+def _always(type_: pa.DataType) -> Callable[[Column], pa.DataType]:
+    """Give `type_` whatever the column."""
+    return lambda _column: type_
 
 
-def _decimal(typmod: int) -> pa.DataType:
+def _decimal(column: Column) -> pa.DataType:
     """Give the smallest decimal that holds every finite numeric of this typmod, or utf8 where none does."""
-    limits = typmods.numeric(typmod)
+    limits = typmods.numeric(column.wire_typmod)
     if limits is None or limits.precision > MAX_DECIMAL256:
         return pa.utf8()
     if limits.precision > MAX_DECIMAL128:
@@ -84,22 +100,73 @@ def _decimal(typmod: int) -> pa.DataType:
     return pa.decimal128(*limits)
 
 
+def _list(column: Column) -> pa.DataType:
+    [item] = column.children
+    return pa.list_(pa.field(item.name, arrow_type(item)))
+
+
+def _struct(column: Column) -> pa.DataType:
+    return pa.struct([pa.field(child.name, arrow_type(child)) for child in column.children])
+
+
+def _range(column: Column) -> pa.DataType:
+    """`flags` are those of the wire: RANGE_* of PostgreSQL's utils/rangetypes.h."""
+    [bound] = column.children
+    type_ = arrow_type(bound)
+    return pa.struct(
+        [pa.field("lower", type_), pa.field("upper", type_), pa.field("flags", pa.uint8(), nullable=False)]
+    )
+
+
+def _multirange(column: Column) -> pa.DataType:
+    [part] = column.children
+    return pa.list_(pa.field(part.name, arrow_type(part), nullable=False))
+
+
+def nd_array(column: Column) -> pa.StructType:
+    """Give the struct that holds arrays of any dimensions and lower bounds; values in row-major order."""
+    numbers = pa.list_(pa.field("item", pa.int32(), nullable=False))
+    return _parts(dims=numbers, lower_bounds=numbers, values=_list(column))
+
+
 _BITS = "-0.0, infinities and NaN payloads, bit for bit"
 _ENDLESS = "infinity and -infinity as the largest and smallest integer, counted as a warning"
 _FAR = "from January 294247 on, where microseconds since 1970 overflow"
+_LOCAL = "the number, which may mean something else in another database"
+
+# reg* types hold oids of catalog rows.
+_REG = (
+    ("regproc", 24),
+    ("regprocedure", 2202),
+    ("regoper", 2203),
+    ("regoperator", 2204),
+    ("regclass", 2205),
+    ("regtype", 2206),
+    ("regconfig", 3734),
+    ("regdictionary", 3769),
+    ("regnamespace", 4089),
+    ("regrole", 4096),
+    ("regcollation", 4191),
+)
 
 TYPES: tuple[PgType, ...] = (
     PgType("bool", 16, Kernel.BOOL, _always(pa.bool_())),
     PgType("bytea", 17, Kernel.BYTES, _always(pa.binary())),
+    PgType("char", 18, Kernel.FIXED8, _always(pa.uint8()), kept="any byte"),
     PgType("name", 19, Kernel.TEXT, _always(pa.utf8())),
     PgType("int8", 20, Kernel.FIXED64, _always(pa.int64())),
     PgType("int2", 21, Kernel.FIXED16, _always(pa.int16())),
     PgType("int4", 23, Kernel.FIXED32, _always(pa.int32())),
     PgType("text", 25, Kernel.TEXT, _always(pa.utf8())),
     PgType("oid", 26, Kernel.FIXED32, _always(pa.uint32())),
+    PgType("xid", 28, Kernel.FIXED32, _always(pa.uint32())),
+    PgType("cid", 29, Kernel.FIXED32, _always(pa.uint32())),
     PgType("json", 114, Kernel.TEXT, _always(pa.json_()), ("utf8",), kept="the text as it was written"),
+    PgType("xml", 142, Kernel.TEXT, _always(pa.utf8()), kept="the text as it was written"),
     PgType("float4", 700, Kernel.FIXED32, _always(pa.float32()), kept=_BITS),
     PgType("float8", 701, Kernel.FIXED64, _always(pa.float64()), kept=_BITS),
+    PgType("unknown", 705, Kernel.TEXT, _always(pa.utf8())),
+    PgType("money", 790, Kernel.FIXED64, _always(pa.int64()), kept="units of the server's lc_monetary"),
     PgType("bpchar", 1042, Kernel.TEXT, _always(pa.utf8()), kept="its blanks"),
     PgType("varchar", 1043, Kernel.TEXT, _always(pa.utf8())),
     PgType("date", 1082, Kernel.DATE, _always(pa.date32()), kept=_ENDLESS),
@@ -120,7 +187,18 @@ TYPES: tuple[PgType, ...] = (
         kept=_ENDLESS,
         refused=_FAR,
     ),
-    PgType("interval", 1186, Kernel.INTERVAL, _always(INTERVAL), kept="months, days and microseconds apart"),
+    PgType(
+        "interval",
+        1186,
+        Kernel.INTERVAL,
+        _always(INTERVAL),
+        ("month_day_nano_interval",),
+        kept="months, days and microseconds apart",
+        refused="as month_day_nano_interval: beyond 292 years of microseconds",
+    ),
+    PgType("timetz", 1266, Kernel.TIMETZ, _always(TIMETZ), kept="the offset", refused="24:00:00"),
+    PgType("bit", 1560, Kernel.BITS, _always(BITS)),
+    PgType("varbit", 1562, Kernel.BITS, _always(BITS)),
     PgType(
         "numeric",
         1700,
@@ -131,24 +209,46 @@ TYPES: tuple[PgType, ...] = (
         refused="as a decimal: NaN, infinities, and more digits than it holds",
     ),
     PgType("uuid", 2950, Kernel.UUID, _always(pa.uuid()), ("fixed_size_binary(16)",)),
+    PgType("pg_lsn", 3220, Kernel.FIXED64, _always(pa.uint64())),
     PgType("jsonb", 3802, Kernel.JSONB, _always(pa.json_()), ("utf8",), kept="the server's own text of it"),
+    PgType("xid8", 5069, Kernel.FIXED64, _always(pa.uint64())),
+    *(PgType(name, oid, Kernel.FIXED32, _always(pa.uint32()), kept=_LOCAL) for name, oid in _REG),
+    PgType("citext", 0, Kernel.TEXT, _always(pa.utf8())),
+    PgType("hstore", 0, Kernel.HSTORE, _always(pa.map_(pa.utf8(), pa.utf8())), kept="NULL values"),
 )
 
-_BY_OID = {row.oid: row for row in TYPES}
+FAMILIES: tuple[PgType, ...] = (
+    PgType(
+        "enum",
+        0,
+        Kernel.ENUM,
+        _always(pa.dictionary(pa.int32(), pa.utf8())),
+        ("utf8",),
+        refused="labels that were added after the run began",
+    ),
+    PgType(
+        "array",
+        0,
+        Kernel.ARRAY,
+        _list,
+        ("struct",),
+        kept="NULL elements; as struct: any dimensions and lower bounds",
+        refused="as list: more than one dimension, lower bounds other than 1",
+    ),
+    PgType("composite", 0, Kernel.COMPOSITE, _struct, kept="NULL attributes"),
+    PgType("range", 0, Kernel.RANGE, _range, kept="empty, unbounded, and inclusive bounds, as flags"),
+    PgType("multirange", 0, Kernel.MULTIRANGE, _multirange, kept="as of ranges"),
+)
+
+_BY_OID = {row.oid: row for row in TYPES if row.oid}
+_BY_NAME = {row.name: row for row in TYPES if not row.oid}
+_BY_FAMILY = {row.name: row for row in FAMILIES}
+_KINDS = {"e": "enum", "c": "composite", "r": "range", "m": "multirange"}
 
 
 def opaque(server_type: ServerType) -> pa.OpaqueType:
     """Give the Arrow type that carries a server type's wire bytes untouched."""
     return pa.opaque(pa.binary(), server_type.name, VENDOR)
-
-
-def is_opaque(type_: pa.DataType) -> bool:
-    """Whether `type_` carries the wire bytes of a PostgreSQL type; polars makes views of it."""
-    return (
-        isinstance(type_, pa.OpaqueType)
-        and type_.vendor_name == VENDOR
-        and type_.storage_type in (pa.binary(), pa.large_binary(), pa.binary_view())
-    )
 
 
 def is_opaque_of(type_: pa.DataType, server_type: ServerType) -> bool:
@@ -159,7 +259,11 @@ def is_opaque_of(type_: pa.DataType, server_type: ServerType) -> bool:
 def pg_type(column: Column) -> PgType:
     """Find the row of the values that a column has on the wire; a type without one gets an opaque row."""
     wire = column.wire_type
-    row = _BY_OID.get(wire.oid)
+    if wire.is_array and wire.parts:
+        return _BY_FAMILY["array"]
+    if wire.kind in _KINDS and (wire.kind in "ec" or wire.parts):
+        return _BY_FAMILY[_KINDS[wire.kind]]
+    row = _BY_OID.get(wire.oid) if wire.is_builtin else _BY_NAME.get(wire.name)
     if row is not None:
         return row
     return PgType(wire.name, wire.oid, Kernel.BYTES, _always(opaque(wire)), ("binary",), kept="every byte")
@@ -173,16 +277,18 @@ def kernel(column: Column, type_: pa.DataType) -> Kernel:
 def arrow_type(column: Column, chosen: pa.DataType | None = None) -> pa.DataType:
     """Give the Arrow type that a column decodes to; `chosen` is the user's own wish.
 
-    Any opaque type stands for the column's own. Raises RefusedError, naming the column and what can be
-    chosen, where the column's type cannot become `chosen`.
+    Any opaque type stands for the column's own, and a struct without fields for its struct form. Raises
+    RefusedError, naming the column and what can be chosen, where the column's type cannot become `chosen`.
     """
     row = pg_type(column)
-    usual = row.arrow(column.wire_typmod)
+    usual = row.arrow(column)
     if chosen is None or chosen == usual:
         return usual
     if is_opaque(chosen):
         return opaque(column.wire_type)
-    if spelling(chosen, generic=True) in row.alternatives:
+    if row.kernel is Kernel.ARRAY and chosen in (ANY_STRUCT, nd_array(column)):
+        return nd_array(column)
+    if spelling(chosen, generic=True) in row.alternatives and not isinstance(chosen, pa.StructType):
         return chosen
     choices = dict.fromkeys((spelling(usual), *row.alternatives, "opaque"))
     raise RefusedError(
@@ -204,57 +310,4 @@ def field(column: Column, chosen: pa.DataType | None = None) -> pa.Field[pa.Data
             b"PG:typmod": str(column.typmod).encode(),
             b"PG:type": f"{server_type.schema}.{server_type.name}".encode(),
         },
-    )
-
-
-def spelling(type_: pa.DataType, *, generic: bool = False) -> str:
-    """Spell a type as `parse_arrow_type` reads it; `generic` leaves a decimal's numbers open."""
-    if is_opaque(type_):
-        return "opaque"
-    if isinstance(type_, pa.UuidType):
-        return "uuid"
-    if isinstance(type_, pa.JsonType):
-        return "json"
-    if pa.types.is_decimal128(type_) or pa.types.is_decimal256(type_):
-        numbers = "p,s" if generic else f"{type_.precision},{type_.scale}"
-        return f"decimal{type_.bit_width}({numbers})"
-    if pa.types.is_fixed_size_binary(type_):
-        return f"fixed_size_binary({type_.byte_width})"
-    return "utf8" if type_ == pa.utf8() else str(type_)
-
-
-_NAMED: dict[str, Callable[[], pa.DataType]] = {
-    "opaque": lambda: pa.opaque(pa.binary(), "unknown", VENDOR),
-    "uuid": pa.uuid,
-    "json": pa.json_,
-    "timestamp[us,utc]": lambda: pa.timestamp("us", "UTC"),
-}
-_NUMBERED: dict[str, tuple[Callable[..., pa.DataType], int]] = {
-    "decimal128": (pa.decimal128, 2),
-    "decimal256": (pa.decimal256, 2),
-    "fixed_size_binary": (pa.binary, 1),
-}
-
-
-def parse_arrow_type(text: str) -> pa.DataType:
-    """Read an Arrow type as `--type` spells it: utf8, decimal128(18,4), timestamp[us, UTC], uuid, opaque.
-
-    Raises UsageError for anything else.
-    """
-    compact = re.sub(r"\s+", "", text).lower().replace("tz=", "")
-    numbered = re.fullmatch(r"(\w+)\((\d{1,9}(?:,-?\d{1,9})*)\)", compact)
-    alias = cast("Callable[[str], pa.DataType]", pa.type_for_alias)
-    try:
-        if compact in _NAMED:
-            return _NAMED[compact]()
-        if numbered is None:
-            return alias(compact)
-        make, count = _NUMBERED[numbered[1]]
-        numbers = [int(number) for number in numbered[2].split(",")]
-        if len(numbers) == count:
-            return make(*numbers)
-    except (KeyError, ValueError, pa.ArrowException):
-        pass
-    raise UsageError(
-        f"{text!r} is not an Arrow type", hint="write it like utf8, decimal128(18,4) or timestamp[us, UTC]"
     )

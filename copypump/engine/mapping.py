@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from copypump.codec.casts import encoded_type
 from copypump.codec.column import Column
-from copypump.codec.types import Kernel, is_opaque, is_opaque_of, pg_type, spelling
+from copypump.codec.spelling import is_opaque, spelling
+from copypump.codec.types import Kernel, is_opaque_of, pg_type
 from copypump.codec.typmod import widens
 from copypump.errors import RefusedError
 
@@ -166,7 +167,7 @@ def _bytes_fit(landing: Column, origin: Value | Hidden, stream: Sequence[Column]
     """
     own, limited = landing.wire_type, landing.wire_typmod != -1
     if not is_opaque(origin.offered):
-        bare = limited and is_opaque(pg_type(landing).arrow(-1))
+        bare = limited and is_opaque(pg_type(landing).arrow(landing))
         return not bare or any(c.name == landing.name and same_values(c, landing) for c in stream)
     if not stream and own.is_builtin and own.is_portable and not limited:
         return is_opaque_of(origin.offered, own)

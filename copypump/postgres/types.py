@@ -31,7 +31,7 @@ SELECT e.enumtypid, e.enumlabel
  ORDER BY e.enumtypid, e.enumsortorder"""
 
 _ATTRIBUTES = """
-SELECT c.reltype, a.attname, a.atttypid
+SELECT c.reltype, a.attname, a.atttypid, a.atttypmod
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
  WHERE c.reltype OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
@@ -60,6 +60,7 @@ class _Row:
         inner = {"b": element if self.is_array else 0, "d": base, "r": subtype, "m": subtype}.get(self.kind)
         self.parts: list[int] = [inner] if inner else []
         self.names: list[str] = []
+        self.part_typmods: list[int] = []
 
 
 def _load_level(session: Session, oids: set[int]) -> dict[int, _Row]:
@@ -73,9 +74,10 @@ def _load_level(session: Session, oids: set[int]) -> dict[int, _Row]:
         for oid, label in session.execute(_LABELS, [_oid_array(enums)]):
             rows[oid].names.append(label)
     if composites := [oid for oid, row in rows.items() if row.kind == "c"]:
-        for oid, name, part in session.execute(_ATTRIBUTES, [_oid_array(composites)]):
+        for oid, name, part, typmod in session.execute(_ATTRIBUTES, [_oid_array(composites)]):
             rows[oid].names.append(name)
             rows[oid].parts.append(part)
+            rows[oid].part_typmods.append(typmod)
     return rows
 
 
@@ -94,6 +96,7 @@ def _build(oid: int, rows: dict[int, _Row], built: dict[int, ServerType]) -> Ser
             typmod=row.typmod,
             is_array=row.is_array,
             binary=row.binary and all(part.binary for part in parts),
+            part_typmods=tuple(row.part_typmods),
         )
     return built[oid]
 
