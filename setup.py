@@ -21,7 +21,11 @@ extensions = [
     )
     for name in (
         "copypump.codec._framing",
+        "copypump.codec._fields",
         "copypump.codec._decode",
+        "copypump.codec._decode_moments",
+        "copypump.codec._decode_nested",
+        "copypump.codec._decode_numbers",
         "copypump.codec._encode",
         "copypump.postgres._copy",
     )

@@ -15,6 +15,7 @@ cdef extern from "_wire.h" nogil:
 
 cdef extern from *:
     """
+    #include <math.h>
     typedef unsigned __int128 uint128;
 
     /* 10000 ** index; the four zeros in front take the digit groups that a field does not have. */
@@ -24,10 +25,14 @@ cdef extern from *:
         1000000000ULL, 10000000000ULL, 100000000000ULL, 1000000000000ULL, 10000000000000ULL,
         100000000000000ULL, 1000000000000000ULL, 10000000000000000ULL, 100000000000000000ULL,
         1000000000000000000ULL};
+    #define copypump_nan ((double)NAN)
+    #define copypump_infinity ((double)INFINITY)
     """
     ctypedef unsigned long long uint128
     const uint64_t *copypump_groups
     const uint64_t *copypump_tens
+    const double copypump_nan
+    const double copypump_infinity
 
 
 # What can be wrong with a field; `decoder.Fault` gives the same numbers their names and texts.
@@ -45,6 +50,10 @@ cdef enum Fault:
     MIDNIGHT
     TOO_LATE
     TOO_MUCH
+    SHAPE
+    LABEL
+    OID
+    TOO_LONG
 
 
 cdef enum:
@@ -158,6 +167,47 @@ cdef inline int decimal128(
         value = 0 - value
     out[0] = <uint64_t>value
     out[1] = <uint64_t>(value >> 64)
+    return OK
+
+
+cdef inline int float64(const uint8_t *at, int32_t length, double *out) noexcept nogil:
+    """Any field as a double that gives its digits again: 15 at most, a factor of at most 10 ** 22 apart.
+
+    Then digits and power of ten are doubles exactly, and one operation rounds correctly (Clinger 1990).
+    """
+    cdef Numeric number
+    cdef uint64_t value = 0
+    cdef int fault = examine(at, length, &number)
+    cdef int exponent, i
+    cdef double scale = 1
+    if fault != OK:
+        return fault
+    if number.sign > NEGATIVE:
+        out[0] = (
+            copypump_nan if number.sign == NAN_SIGN
+            else copypump_infinity if number.sign == PLUS_INFINITY else -copypump_infinity
+        )
+        return OK
+    # Fifteen digits in five groups begin with two at most; more would not fit in 64 bits either.
+    if number.count > 5 or (number.count == 5 and load16(number.digits) > 99):
+        return TOO_PRECISE
+    for i in range(number.count):
+        value = value * 10000 + load16(number.digits + 2 * i)
+    exponent = 4 * (number.weight - number.count + 1)
+    while value and value % 10 == 0:
+        value //= 10
+        exponent += 1
+    if value >= copypump_tens[15]:
+        return TOO_PRECISE
+    if value == 0:
+        exponent = 0
+    if not -22 <= exponent <= 22:
+        return TOO_PRECISE
+    for _ in range(exponent if exponent > 0 else -exponent):
+        scale *= 10
+    out[0] = <double>value * scale if exponent > 0 else <double>value / scale
+    if number.sign == NEGATIVE:
+        out[0] = -out[0]
     return OK
 
 

@@ -1,0 +1,182 @@
+"""Numerics of a block as decimals, as the server's text, or as doubles: one loop down a column each.
+
+As in _decode.pyx, buffers are the caller's. A loop begins at row `start`, so that one that stopped at a value
+without a place in Arrow can go on behind it.
+"""
+
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
+from libc.string cimport memset
+
+from copypump.codec._fields cimport Fields, Outcome
+from copypump.codec._numeric cimport (
+    OK,
+    TOO_MUCH,
+    Numeric,
+    copypump_tens,
+    decimal128,
+    decimal256,
+    float64,
+    load32,
+    small_decimal,
+    text_length,
+    write_text,
+)
+
+cdef extern from *:
+    """
+    #define prefetch(address) __builtin_prefetch(address)
+    """
+    void prefetch(const void *address) nogil
+
+
+cdef enum:
+    AHEAD = 16  # how many rows before its turn a field is called into the cache
+
+
+cdef inline Outcome decimal_rows(
+    const uint8_t *base, const uint8_t *end, const int32_t *positions, Py_ssize_t start, Py_ssize_t rows,
+    int precision, int scale, int cut, uint64_t *out,
+) noexcept nogil:
+    """Numerics as decimal128; `cut` is a constant at each call, so that small_decimal needs no division."""
+    cdef const uint8_t *at
+    cdef int groups = (scale + cut) // 4
+    cdef uint64_t limit = copypump_tens[18 if precision > 18 else precision]
+    cdef int64_t small = 0
+    cdef int fault
+    cdef Py_ssize_t row
+    for row in range(start, rows):
+        prefetch(base + positions[row + AHEAD if row + AHEAD < rows else row])
+        if positions[row] < 0:
+            out[2 * row] = out[2 * row + 1] = 0
+            continue
+        at = base + positions[row]
+        if end - at >= 16 and small_decimal(at, <int32_t>load32(at - 4), groups, cut, limit, &small):
+            out[2 * row] = <uint64_t>small
+            out[2 * row + 1] = <uint64_t>(small >> 63)
+            continue
+        fault = decimal128(at, <int32_t>load32(at - 4), precision, scale, out + 2 * row)
+        if fault != OK:
+            return Outcome(row, fault, load32(at - 4))
+    return Outcome(-1, OK, 0)
+
+
+def decimals128(
+    Fields fields, int column, int precision, int scale, uintptr_t address, Py_ssize_t start
+):
+    """Numerics as decimal128(precision, scale)."""
+    cdef const int32_t *positions = fields.positions(column)
+    cdef uint64_t *out = <uint64_t *>address
+    cdef int cut = -scale & 3  # from the scale up to the next whole digit group
+    cdef Outcome outcome
+    cdef Py_ssize_t rows = fields.rows
+    if not 1 <= precision <= 38:
+        raise ValueError("a decimal128 has 1 to 38 digits")
+    with nogil:
+        if cut == 0:
+            outcome = decimal_rows(
+                fields.base, fields.end, positions, start, rows, precision, scale, 0, out
+            )
+        elif cut == 1:
+            outcome = decimal_rows(
+                fields.base, fields.end, positions, start, rows, precision, scale, 1, out
+            )
+        elif cut == 2:
+            outcome = decimal_rows(
+                fields.base, fields.end, positions, start, rows, precision, scale, 2, out
+            )
+        else:
+            outcome = decimal_rows(
+                fields.base, fields.end, positions, start, rows, precision, scale, 3, out
+            )
+    return outcome.row, outcome.fault, outcome.number
+
+
+def decimals256(
+    Fields fields, int column, int precision, int scale, uintptr_t address, Py_ssize_t start
+):
+    """Numerics as decimal256(precision, scale)."""
+    cdef const int32_t *positions = fields.positions(column)
+    cdef uint64_t *out = <uint64_t *>address
+    cdef const uint8_t *at
+    cdef int fault
+    cdef Outcome outcome = Outcome(-1, OK, 0)
+    cdef Py_ssize_t row, rows = fields.rows
+    if not 1 <= precision <= 76:
+        raise ValueError("a decimal256 has 1 to 76 digits")
+    with nogil:
+        for row in range(start, rows):
+            if positions[row] < 0:
+                memset(out + 4 * row, 0, 32)
+                continue
+            at = fields.base + positions[row]
+            fault = decimal256(at, <int32_t>load32(at - 4), precision, scale, out + 4 * row)
+            if fault != OK:
+                outcome = Outcome(row, fault, load32(at - 4))
+                break
+    return outcome.row, outcome.fault, outcome.number
+
+
+def numeric_offsets(Fields fields, int column, uintptr_t offsets):
+    """Measure numerics as the server's text; the number is the size of all."""
+    cdef const int32_t *positions = fields.positions(column)
+    cdef int32_t *out = <int32_t *>offsets
+    cdef const uint8_t *at
+    cdef Numeric number
+    cdef int64_t size = 0, total = 0
+    cdef int fault
+    cdef Outcome outcome = Outcome(-1, OK, 0)
+    cdef Py_ssize_t row, rows = fields.rows
+    with nogil:
+        out[0] = 0
+        for row in range(rows):
+            if positions[row] >= 0:
+                at = fields.base + positions[row]
+                fault = text_length(at, <int32_t>load32(at - 4), &number, &size)
+                if fault == OK and total + size > INT32_MAX:
+                    fault = TOO_MUCH
+                if fault != OK:
+                    outcome = Outcome(row, fault, load32(at - 4))
+                    break
+                total += size
+            out[row + 1] = <int32_t>total
+        if outcome.fault == OK:
+            outcome.number = total
+    return outcome.row, outcome.fault, outcome.number
+
+
+def numeric_texts(Fields fields, int column, uintptr_t offsets, uintptr_t address):
+    """Write numerics as text, where `numeric_offsets` found room for them."""
+    cdef const int32_t *positions = fields.positions(column)
+    cdef const int32_t *offset = <const int32_t *>offsets
+    cdef uint8_t *out = <uint8_t *>address
+    cdef const uint8_t *at
+    cdef Numeric number
+    cdef int64_t size
+    cdef Py_ssize_t row, rows = fields.rows
+    with nogil:
+        for row in range(rows):
+            if positions[row] >= 0:
+                at = fields.base + positions[row]
+                if text_length(at, <int32_t>load32(at - 4), &number, &size) == OK:
+                    write_text(&number, out + offset[row])
+
+
+def doubles(Fields fields, int column, uintptr_t address, Py_ssize_t start):
+    """Numerics as the doubles that give the same decimal digits again."""
+    cdef const int32_t *positions = fields.positions(column)
+    cdef double *out = <double *>address
+    cdef const uint8_t *at
+    cdef int fault
+    cdef Outcome outcome = Outcome(-1, OK, 0)
+    cdef Py_ssize_t row, rows = fields.rows
+    with nogil:
+        for row in range(start, rows):
+            if positions[row] < 0:
+                out[row] = 0
+                continue
+            at = fields.base + positions[row]
+            fault = float64(at, <int32_t>load32(at - 4), out + row)
+            if fault != OK:
+                outcome = Outcome(row, fault, load32(at - 4))
+                break
+    return outcome.row, outcome.fault, outcome.number
