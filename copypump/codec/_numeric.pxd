@@ -190,7 +190,7 @@ cdef inline int float64(const uint8_t *at, int32_t length, double *out) noexcept
         return OK
     # Fifteen digits in five groups begin with two at most; more would not fit in 64 bits either.
     if number.count > 5 or (number.count == 5 and load16(number.digits) > 99):
-        return TOO_PRECISE
+        return TOO_LONG
     for i in range(number.count):
         value = value * 10000 + load16(number.digits + 2 * i)
     exponent = 4 * (number.weight - number.count + 1)
@@ -198,11 +198,11 @@ cdef inline int float64(const uint8_t *at, int32_t length, double *out) noexcept
         value //= 10
         exponent += 1
     if value >= copypump_tens[15]:
-        return TOO_PRECISE
+        return TOO_LONG
     if value == 0:
         exponent = 0
     if not -22 <= exponent <= 22:
-        return TOO_PRECISE
+        return TOO_LONG
     for _ in range(exponent if exponent > 0 else -exponent):
         scale *= 10
     out[0] = <double>value * scale if exponent > 0 else <double>value / scale

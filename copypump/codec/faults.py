@@ -44,18 +44,21 @@ _IMPOSSIBLE = {
     Fault.OID: "{pg} that says it holds another type than the server's catalog does",
 }
 
-# Valid values that Arrow cannot hold, each with the type to choose instead (None: no type could).
-UNREPRESENTABLE: dict[Fault, tuple[str, str | None]] = {
+# Valid values that Arrow cannot hold, each with the type to choose instead.
+UNREPRESENTABLE = {
     Fault.NOT_A_NUMBER: ("NaN does not fit {arrow}", "utf8"),
     Fault.INFINITE: ("an infinite {pg} does not fit {arrow}", "utf8"),
-    Fault.TOO_PRECISE: ("{pg} with more digits than {arrow} holds", "utf8"),
+    Fault.TOO_PRECISE: ("{pg} with more than {scale} digits after the point", "utf8"),
     Fault.TOO_BIG: ("{pg} with more than {precision} digits at scale {scale}", "utf8"),
     Fault.MIDNIGHT: ("24:00:00 does not fit {arrow}", "opaque"),
     Fault.TOO_LATE: ("{pg} too late for {arrow}", "opaque"),
     Fault.SHAPE: ("{pg} that is no list: of more dimensions than one, or not beginning at 1", "struct"),
     Fault.LABEL: ("a label that {declared} did not have when the run began", "opaque"),
-    Fault.TOO_LONG: ("{pg} beyond the nanoseconds of {arrow}", "struct"),
+    Fault.TOO_LONG: ("{pg} with more digits than {arrow} holds", "opaque"),
 }
+
+# Those of them that `Policy.KEEP` lets through.
+KEPT = frozenset({Fault.MIDNIGHT, Fault.INFINITE})
 
 
 class Found(Exception):  # noqa: N818 - carries a fault from a native loop to where its row is known
@@ -104,11 +107,12 @@ class Found(Exception):  # noqa: N818 - carries a fault from a native loop to wh
                 message += f", expected {self._width}"
             return DecodeError(where + message, column=column, row=row)
         text, choice = UNREPRESENTABLE[self.fault]
+        ways = "null|keep" if self.fault in KEPT else "null"
         # Only a column as a whole can be read as another type.
         choice = "opaque" if self.within else choice
         return UnrepresentableError(
             where + text.format(**facts),
             column=column,
             row=row,
-            hint=f"--type {column}={choice}, or --on-unrepresentable {column}=null",
+            hint=f"--type {column}={choice}, or --on-unrepresentable {column}={ways}",
         )
