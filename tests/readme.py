@@ -1,26 +1,28 @@
 """The README's generated tables and its code blocks; `python -m tests.readme` writes the tables anew.
 
 A table stands between `<!-- name -->` and `<!-- /name -->`, and comes from the place that the program itself
-reads: the options from the command, the exit codes from `errors.ExitCode`.
+reads: the types from `codec.types`, the options from the command, the exit codes from `errors.ExitCode`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import click
 
 from copypump.cli.run import run
+from copypump.cli.types import HEAD
+from copypump.codec.types import facts
 from copypump.errors import ExitCode
 
 README = Path(__file__).parents[1] / "README.md"
 
 
-def table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
-    """Two columns in Markdown."""
-    cells = [head, ("---", "---"), *rows]
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    cells = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in cells)
 
 
@@ -50,7 +52,12 @@ def exit_codes() -> str:
     return table(("code", "what it means"), [(str(code.value), code.meaning) for code in ExitCode])
 
 
-TABLES: dict[str, Callable[[], str]] = {"options": options, "exit codes": exit_codes}
+def types() -> str:
+    """Every type."""
+    return table(HEAD, facts())
+
+
+TABLES: dict[str, Callable[[], str]] = {"types": types, "options": options, "exit codes": exit_codes}
 
 
 def renewed(text: str) -> str:

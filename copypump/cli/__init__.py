@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from copypump.cli import demo, output, run
+from copypump.cli import demo, output, run, types
 from copypump.cli.options import CONTEXT
 from copypump.errors import ExitCode, Terminated
 
@@ -83,3 +83,4 @@ def main(ctx: click.Context) -> None:
 
 main.add_command(run.run)
 main.add_command(demo.demo)
+main.add_command(types.types)

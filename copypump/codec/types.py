@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -73,7 +74,8 @@ class PgType:
     `oid` is 0 where only the name (an extension's type) or the family tells. `arrow` gives the type that a
     column's values decode to unless the user chooses one of `alternatives`, which are spelled as `spelling`
     spells them (any precision and scale: "decimal128(p,s)"); "struct" is then the form of `nd_array`.
-    `kept` says which unusual values stay exact, `refused` which are an error once the column is read.
+    `kept` says which unusual values stay exact, `refused` which are an error once the column is read;
+    `shape` is the Arrow type in words, where it depends on the column.
     """
 
     name: str
@@ -83,6 +85,7 @@ class PgType:
     alternatives: tuple[str, ...] = ()
     kept: str = ""
     refused: str = ""
+    shape: str = ""
 
 
 def _always(type_: pa.DataType) -> Callable[[Column], pa.DataType]:
@@ -207,6 +210,7 @@ TYPES: tuple[PgType, ...] = (
         ("utf8", "decimal128(p,s)", "decimal256(p,s)", "double"),
         kept="as utf8: the display scale, NaN and infinities",
         refused="as a decimal: NaN, infinities, more digits than it holds; as a double: more than 15 digits",
+        shape="decimal128(p,s) up to 38 digits, decimal256(p,s) up to 76, utf8 beyond or without precision",
     ),
     PgType("uuid", 2950, Kernel.UUID, _always(pa.uuid()), ("fixed_size_binary(16)",)),
     PgType("pg_lsn", 3220, Kernel.FIXED64, _always(pa.uint64())),
@@ -225,6 +229,7 @@ FAMILIES: tuple[PgType, ...] = (
         _always(pa.dictionary(pa.int32(), pa.utf8())),
         ("utf8",),
         refused="labels that were added after the run began",
+        shape="dictionary of its labels",
     ),
     PgType(
         "array",
@@ -234,10 +239,35 @@ FAMILIES: tuple[PgType, ...] = (
         ("struct",),
         kept="NULL elements; as struct: any dimensions and lower bounds",
         refused="as list: more than one dimension, lower bounds other than 1",
+        shape="list",
     ),
-    PgType("composite", 0, Kernel.COMPOSITE, _struct, kept="NULL attributes"),
-    PgType("range", 0, Kernel.RANGE, _range, kept="empty, unbounded, and inclusive bounds, as flags"),
-    PgType("multirange", 0, Kernel.MULTIRANGE, _multirange, kept="as of ranges"),
+    PgType("composite", 0, Kernel.COMPOSITE, _struct, kept="NULL attributes", shape="struct"),
+    PgType(
+        "range",
+        0,
+        Kernel.RANGE,
+        _range,
+        kept="empty, unbounded, and inclusive bounds, as flags",
+        shape="struct of lower, upper, flags",
+    ),
+    PgType(
+        "multirange",
+        0,
+        Kernel.MULTIRANGE,
+        _multirange,
+        kept="as of ranges",
+        shape="list of struct of lower, upper, flags",
+    ),
+)
+
+OTHERS = PgType(
+    "every other type",
+    0,
+    Kernel.BYTES,
+    lambda column: opaque(column.wire_type),
+    ("binary",),
+    kept="every byte",
+    shape="opaque",
 )
 
 _BY_OID = {row.oid: row for row in TYPES if row.oid}
@@ -266,7 +296,7 @@ def pg_type(column: Column) -> PgType:
     row = _BY_OID.get(wire.oid) if wire.is_builtin else _BY_NAME.get(wire.name)
     if row is not None:
         return row
-    return PgType(wire.name, wire.oid, Kernel.BYTES, _always(opaque(wire)), ("binary",), kept="every byte")
+    return replace(OTHERS, name=wire.name, oid=wire.oid)
 
 
 def kernel(column: Column, type_: pa.DataType) -> Kernel:
@@ -310,4 +340,35 @@ def field(column: Column, chosen: pa.DataType | None = None) -> pa.Field[pa.Data
             b"PG:typmod": str(column.typmod).encode(),
             b"PG:type": f"{server_type.schema}.{server_type.name}".encode(),
         },
+    )
+
+
+class Facts(NamedTuple):
+    """A row of the table in words: what `copypump types` and the README show of it."""
+
+    postgresql: str
+    arrow: str
+    choices: str
+    kept: str
+    refused: str
+
+
+def facts() -> list[Facts]:
+    """Give the whole table in words, types of which the same is true together; all other types last."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for row in (*TYPES, *FAMILIES, OTHERS):
+        arrow = row.shape or _plain(
+            row.arrow(Column(row.name, ServerType(row.oid, "", row.name), -1, row.name))
+        )
+        told = (arrow, ", ".join(row.alternatives), row.kept, row.refused)
+        names.setdefault(told, []).append(row.name)
+    return [Facts(", ".join(alike), *told) for told, alike in names.items()]
+
+
+def _plain(type_: pa.DataType) -> str:
+    """Spell a type with what it holds."""
+    if isinstance(type_, pa.StructType):
+        return f"struct of {', '.join(part.name for part in type_)}"
+    return (
+        spelling(type_) if isinstance(type_, pa.BaseExtensionType) else str(type_).replace("string", "utf8")
     )

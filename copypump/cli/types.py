@@ -1,0 +1,41 @@
+"""`copypump types`: the table of types, as it is in the code."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from copypump.cli import output
+
+PLAIN_WIDTH = 160
+HEAD = ("PostgreSQL", "Arrow", "or by --type", "kept", "an error once it is read")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def types(as_json: bool) -> None:
+    """Show how each PostgreSQL type looks in Arrow, what is kept, and what is refused.
+
+    A column that no transform reads passes as its bytes, whatever its type. Any column can be read with
+    --type COLUMN=opaque, as those bytes.
+    """
+    from copypump.codec.types import facts  # not before: help must not wait for pyarrow
+
+    rows = facts()
+    if as_json:
+        output.result(json.dumps([row._asdict() for row in rows], indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*HEAD, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # not as markup: timestamp[us]
+    # A terminal tells its width; elsewhere the lines are as long as they read well.
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    with console.capture() as captured:
+        console.print(table)
+    output.result(captured.get().rstrip())
