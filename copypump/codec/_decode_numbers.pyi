@@ -15,8 +15,11 @@ def decimals256(
 def doubles(fields: Fields, column: int, address: int, start: int) -> tuple[int, int, int]:
     """Numerics of at most 15 digits, NaN and infinities, into 8 * rows."""
 
-def numeric_offsets(fields: Fields, column: int, offsets: int) -> tuple[int, int, int]:
-    """Measure numerics as text: offsets into 4 * (rows + 1); the number is the size of all texts."""
+def numeric_room(fields: Fields, column: int) -> tuple[int, int, int]:
+    """Bound the size of numerics as text: the number, of which `numeric_texts` writes less."""
 
-def numeric_texts(fields: Fields, column: int, offsets: int, address: int) -> None:
-    """Write numerics as text where `numeric_offsets` has measured them."""
+def numeric_texts(fields: Fields, column: int, offsets: int, address: int) -> tuple[int, int, int]:
+    """Write numerics as text where `numeric_room` has said so: offsets into 4 * (rows + 1).
+
+    The number is the size of all texts.
+    """

@@ -4,11 +4,13 @@ As in _decode.pyx, buffers are the caller's. A loop begins at row `start`, so th
 without a place in Arrow can go on behind it.
 """
 
-from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdint cimport INT32_MAX, int16_t, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
 from copypump.codec._fields cimport Fields, Outcome
 from copypump.codec._numeric cimport (
+    LENGTH,
+    MAX_DSCALE,
     OK,
     TOO_MUCH,
     Numeric,
@@ -16,9 +18,17 @@ from copypump.codec._numeric cimport (
     decimal128,
     decimal256,
     float64,
+    load16,
     load32,
     small_decimal,
+)
+from copypump.codec._numeric_text cimport (
+    TEXT_SLACK,
+    Short,
+    examine_short,
+    short_size,
     text_length,
+    write_short,
     write_text,
 )
 
@@ -27,7 +37,6 @@ cdef extern from *:
     #define prefetch(address) __builtin_prefetch(address)
     """
     void prefetch(const void *address) nogil
-
 
 cdef enum:
     AHEAD = 16  # how many rows before its turn a field is called into the cache
@@ -116,49 +125,64 @@ def decimals256(
     return outcome.row, outcome.fault, outcome.number
 
 
-def numeric_offsets(Fields fields, int column, uintptr_t offsets):
-    """Measure numerics as the server's text; the number is the size of all."""
+def numeric_room(Fields fields, int column):
+    """Bound the bytes of numerics as the server's text, from their heads alone."""
     cdef const int32_t *positions = fields.positions(column)
-    cdef int32_t *out = <int32_t *>offsets
+    cdef const uint8_t *at
+    cdef int64_t total = 0
+    cdef int weight
+    cdef Outcome outcome = Outcome(-1, OK, 0)
+    cdef Py_ssize_t row, rows = fields.rows
+    with nogil:
+        for row in range(rows):
+            if positions[row] < 0:
+                continue
+            at = fields.base + positions[row]
+            if load32(at - 4) < 8:
+                outcome = Outcome(row, LENGTH, load32(at - 4))
+                break
+            weight = <int16_t>load16(at + 2)
+            # Sign, point and the word -Infinity; digits before the point; digits behind it.
+            total += 9 + 4 * <int64_t>max(weight + 1, 0) + (load16(at + 6) & MAX_DSCALE)
+            if total > INT32_MAX:
+                outcome = Outcome(row, TOO_MUCH, 0)
+                break
+        if outcome.fault == OK:
+            outcome.number = total + TEXT_SLACK
+    return outcome.row, outcome.fault, outcome.number
+
+
+def numeric_texts(Fields fields, int column, uintptr_t offsets, uintptr_t address):
+    """Write numerics as text, one behind the other."""
+    cdef const int32_t *positions = fields.positions(column)
+    cdef int32_t *offset = <int32_t *>offsets
+    cdef uint8_t *out = <uint8_t *>address
     cdef const uint8_t *at
     cdef Numeric number
+    cdef Short short
     cdef int64_t size = 0, total = 0
     cdef int fault
     cdef Outcome outcome = Outcome(-1, OK, 0)
     cdef Py_ssize_t row, rows = fields.rows
     with nogil:
-        out[0] = 0
+        offset[0] = 0
         for row in range(rows):
             if positions[row] >= 0:
                 at = fields.base + positions[row]
-                fault = text_length(at, <int32_t>load32(at - 4), &number, &size)
-                if fault == OK and total + size > INT32_MAX:
-                    fault = TOO_MUCH
-                if fault != OK:
-                    outcome = Outcome(row, fault, load32(at - 4))
-                    break
+                if fields.end - at >= 16 and examine_short(at, <int32_t>load32(at - 4), &short):
+                    write_short(&short, out + total)
+                    size = short_size(&short)
+                else:
+                    fault = text_length(at, <int32_t>load32(at - 4), &number, &size)
+                    if fault != OK:
+                        outcome = Outcome(row, fault, load32(at - 4))
+                        break
+                    write_text(&number, out + total)
                 total += size
-            out[row + 1] = <int32_t>total
+            offset[row + 1] = <int32_t>total
         if outcome.fault == OK:
             outcome.number = total
     return outcome.row, outcome.fault, outcome.number
-
-
-def numeric_texts(Fields fields, int column, uintptr_t offsets, uintptr_t address):
-    """Write numerics as text, where `numeric_offsets` found room for them."""
-    cdef const int32_t *positions = fields.positions(column)
-    cdef const int32_t *offset = <const int32_t *>offsets
-    cdef uint8_t *out = <uint8_t *>address
-    cdef const uint8_t *at
-    cdef Numeric number
-    cdef int64_t size
-    cdef Py_ssize_t row, rows = fields.rows
-    with nogil:
-        for row in range(rows):
-            if positions[row] >= 0:
-                at = fields.base + positions[row]
-                if text_length(at, <int32_t>load32(at - 4), &number, &size) == OK:
-                    write_text(&number, out + offset[row])
 
 
 def doubles(Fields fields, int column, uintptr_t address, Py_ssize_t start):

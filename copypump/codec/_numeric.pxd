@@ -1,4 +1,4 @@
-"""One numeric field: read and checked, then as a scaled integer or as the server's text.
+"""One numeric field: read and checked, then as a scaled integer or a double; its text is _numeric_text.pxd's.
 
 The wire form (numeric_send of PostgreSQL's numeric.c) is a head of four 16-bit words - how many digits, the
 weight of the first (its value is digit * 10000 ** weight), the sign, the display scale - and then the digits,
@@ -75,6 +75,14 @@ cdef struct Numeric:
     int dscale
 
 
+cdef inline bint any_above_9999(uint64_t groups) noexcept nogil:
+    """Whether one of four groups is too large: it has a high bit, or gets one when 0x8000 - 10000 is added.
+
+    What the sum of a valid group carries into the next is nothing: none of them reaches 0x10000.
+    """
+    return ((groups | (groups + 0x58F058F058F058F0u)) & 0x8000800080008000u) != 0
+
+
 cdef inline int examine(const uint8_t *at, int32_t length, Numeric *number) noexcept nogil:
     """Check a whole field, and give its parts; a zero has no digits and no sign."""
     cdef int count, i
@@ -94,9 +102,15 @@ cdef inline int examine(const uint8_t *at, int32_t length, Numeric *number) noex
         return OK if count == 0 else INVALID
     if number.sign != POSITIVE and number.sign != NEGATIVE:
         return INVALID
-    for i in range(count):
+    i = 0
+    while i + 4 <= count:
+        if any_above_9999(load64(number.digits + 2 * i)):
+            return INVALID
+        i += 4
+    while i < count:
         if load16(number.digits + 2 * i) > 9999:
             return INVALID
+        i += 1
     while count > 0 and load16(number.digits) == 0:
         number.digits += 2
         number.weight -= 1
@@ -137,32 +151,71 @@ cdef inline int fit(const Numeric *number, int precision, int scale, int *last) 
     return OK
 
 
+# Up to four digit groups as one number, and how many decimal digits those are.
+cdef struct Chunk:
+    uint64_t value
+    int digits
+
+
+cdef inline Chunk take_groups(const Numeric *number, int at) noexcept nogil:
+    """Take four groups from `at` on, or as many as are left: one wide multiplication instead of four."""
+    cdef const uint8_t *group = number.digits + 2 * at
+    cdef int left = number.count - at
+    cdef Chunk chunk
+    if left >= 4:
+        chunk.value = (
+            (<uint64_t>load16(group) * 10000 + load16(group + 2)) * 100000000
+            + (<uint64_t>load16(group + 4) * 10000 + load16(group + 6))
+        )
+        chunk.digits = 16
+        return chunk
+    chunk.value = load16(group)
+    chunk.digits = 4 * left
+    while left > 1:
+        group += 2
+        chunk.value = chunk.value * 10000 + load16(group)
+        left -= 1
+    return chunk
+
+
+cdef inline int shift(Chunk *chunk, int last) noexcept nogil:
+    """Multiply the last groups by 10 ** last, as far as that fits; give what is left of `last`.
+
+    Below zero, it takes away zeros, of which `fit` has found that they are there.
+    """
+    if last < 0:
+        chunk.value /= copypump_tens[-last]
+        chunk.digits += last
+        return 0
+    if chunk.digits + last <= 18:
+        chunk.value *= copypump_tens[last]
+        chunk.digits += last
+        return 0
+    return last
+
+
 cdef inline int decimal128(
     const uint8_t *at, int32_t length, int precision, int scale, uint64_t *out
 ) noexcept nogil:
     """Any field as a decimal128 (precision at most 38: no step below can overflow)."""
     cdef Numeric number
     cdef uint128 value = 0
+    cdef Chunk chunk
     cdef int fault = examine(at, length, &number)
     cdef int last, i
     if fault == OK:
         fault = fit(&number, precision, scale, &last)
     if fault != OK:
         return fault
-    for i in range(number.count - 1):
-        value = value * 10000 + load16(number.digits + 2 * i)
-    if number.count:
-        if last < 0:
-            value = (
-                value * copypump_tens[4 + last]
-                + load16(number.digits + 2 * number.count - 2) / <uint32_t>copypump_tens[-last]
-            )
-        else:
-            value = value * 10000 + load16(number.digits + 2 * number.count - 2)
-            while last > 18:
-                value *= copypump_tens[18]
-                last -= 18
-            value *= copypump_tens[last]
+    for i in range(0, number.count, 4):
+        chunk = take_groups(&number, i)
+        if i + 4 >= number.count:
+            last = shift(&chunk, last)
+        value = value * copypump_tens[chunk.digits] + chunk.value
+    while last > 18:
+        value *= copypump_tens[18]
+        last -= 18
+    value *= copypump_tens[last]
     if number.sign == NEGATIVE:
         value = 0 - value
     out[0] = <uint64_t>value
@@ -211,14 +264,18 @@ cdef inline int float64(const uint8_t *at, int32_t length, double *out) noexcept
     return OK
 
 
-cdef inline void multiply_add(uint64_t *limbs, uint64_t factor, uint64_t addend) noexcept nogil:
-    """Let limbs (four of 64 bits, the lowest first) be limbs * factor + addend."""
+cdef inline int multiply_add(uint64_t *limbs, int used, uint64_t factor, uint64_t addend) noexcept nogil:
+    """Let the `used` limbs (of 64 bits, the lowest first) be limbs * factor + addend; count them again."""
     cdef uint128 carry = addend
     cdef int i
-    for i in range(4):
+    for i in range(used):
         carry += <uint128>limbs[i] * factor
         limbs[i] = <uint64_t>carry
         carry = carry >> 64
+    if carry:
+        limbs[used] = <uint64_t>carry
+        used += 1
+    return used
 
 
 cdef inline int decimal256(
@@ -228,24 +285,21 @@ cdef inline int decimal256(
     cdef Numeric number
     cdef int fault = examine(at, length, &number)
     cdef uint128 carry = 1
-    cdef int last, i
+    cdef Chunk chunk
+    cdef int used = 0, last, i
     if fault == OK:
         fault = fit(&number, precision, scale, &last)
     if fault != OK:
         return fault
     memset(out, 0, 32)
-    for i in range(number.count - 1):
-        multiply_add(out, 10000, load16(number.digits + 2 * i))
-    if number.count:
-        if last < 0:
-            i = load16(number.digits + 2 * number.count - 2) / <int>copypump_tens[-last]
-            multiply_add(out, copypump_tens[4 + last], i)
-        else:
-            multiply_add(out, 10000, load16(number.digits + 2 * number.count - 2))
-            while last > 18:
-                multiply_add(out, copypump_tens[18], 0)
-                last -= 18
-            multiply_add(out, copypump_tens[last], 0)
+    for i in range(0, number.count, 4):
+        chunk = take_groups(&number, i)
+        if i + 4 >= number.count:
+            last = shift(&chunk, last)
+        used = multiply_add(out, used, copypump_tens[chunk.digits], chunk.value)
+    while last > 0:
+        used = multiply_add(out, used, copypump_tens[18 if last > 18 else last], 0)
+        last -= 18
     if number.sign == NEGATIVE:
         for i in range(4):
             carry += <uint64_t>~out[i]
@@ -275,8 +329,7 @@ cdef inline bint small_decimal(
         return False
     # Only the digits that are the field's; shifted twice, because a shift by all 64 bits is not defined.
     digits &= ~((<uint64_t>-1 >> (8 * count)) >> (8 * count))
-    # A group above 9999 has a high bit, or gets one when 0x8000 - 10000 is added.
-    if (digits | (digits + 0x58F058F058F058F0u)) & 0x8000800080008000u:
+    if any_above_9999(digits):
         return False
     value = (
         (digits >> 48) * copypump_groups[top + 4]
@@ -297,78 +350,3 @@ cdef inline bint small_decimal(
         return False
     out[0] = -<int64_t>whole if head & <uint64_t>(NEGATIVE << 16) else <int64_t>whole
     return True
-
-
-cdef inline int text_length(const uint8_t *at, int32_t length, Numeric *number, int64_t *size) noexcept nogil:
-    """Check a field, and count the bytes of the server's text for it (as get_str_from_var of numeric.c)."""
-    cdef int fault = examine(at, length, number)
-    cdef int decimals
-    if fault != OK:
-        return fault
-    if number.sign == NAN_SIGN:
-        size[0] = 3
-        return OK
-    if number.sign > NEGATIVE:
-        size[0] = 8 if number.sign == PLUS_INFINITY else 9
-        return OK
-    if number.count and number.weight - number.count + 1 < 0:
-        # A server keeps no digits beyond the display scale; they would be lost in the text.
-        decimals = 4 * (number.count - 1 - number.weight) - number.dscale
-        if decimals > 3 or (
-            decimals > 0
-            and load16(number.digits + 2 * number.count - 2) % <int>copypump_tens[decimals] != 0
-        ):
-            return INVALID
-    size[0] = 1 if number.weight < 0 or not number.count else (
-        4 * number.weight + width_of(load16(number.digits))
-    )
-    size[0] += (number.sign == NEGATIVE) + (1 + number.dscale if number.dscale else 0)
-    return OK
-
-
-cdef inline int group_at(const Numeric *number, int index) noexcept nogil:
-    """The digit group `index` places after the first; zero where none is kept."""
-    return load16(number.digits + 2 * index) if 0 <= index < number.count else 0
-
-
-cdef inline int put_digits(uint8_t *out, int group, int skip, int keep) noexcept nogil:
-    """Write the digits skip..keep-1 of a group's four, and give how many those are."""
-    cdef uint8_t four[4]
-    four[0] = <uint8_t>(48 + group / 1000)
-    four[1] = <uint8_t>(48 + group / 100 % 10)
-    four[2] = <uint8_t>(48 + group / 10 % 10)
-    four[3] = <uint8_t>(48 + group % 10)
-    memcpy(out, four + skip, keep - skip)
-    return keep - skip
-
-
-cdef inline void write_text(const Numeric *number, uint8_t *out) noexcept nogil:
-    """Write the text whose size `text_length` gave."""
-    cdef int index, left = number.dscale
-    if number.sign == NAN_SIGN:
-        memcpy(out, b"NaN", 3)
-        return
-    if number.sign == PLUS_INFINITY:
-        memcpy(out, b"Infinity", 8)
-        return
-    if number.sign == MINUS_INFINITY:
-        memcpy(out, b"-Infinity", 9)
-        return
-    if number.sign == NEGATIVE:
-        out[0] = c"-"
-        out += 1
-    if number.weight < 0 or not number.count:
-        out[0] = c"0"
-        out += 1
-    else:
-        out += put_digits(out, group_at(number, 0), 4 - width_of(group_at(number, 0)), 4)
-        for index in range(1, number.weight + 1):
-            out += put_digits(out, group_at(number, index), 0, 4)
-    if left:
-        out[0] = c"."
-        out += 1
-    index = number.weight + 1
-    while left > 0:
-        out += put_digits(out, group_at(number, index), 0, 4 if left > 4 else left)
-        left -= 4
-        index += 1

@@ -198,9 +198,10 @@ class _NumericText(Reader):
 
     def read(self, fields: Fields, index: int) -> AnyArray:
         offsets = pa.allocate_buffer(4 * (fields.rows + 1))
-        size = self._settle(_decode_numbers.numeric_offsets(fields, index, offsets.address))
-        data = pa.allocate_buffer(size)
-        _decode_numbers.numeric_texts(fields, index, offsets.address, data.address)
+        room = self._settle(_decode_numbers.numeric_room(fields, index))
+        data = pa.allocate_buffer(room, None, resizable=True)
+        outcome = _decode_numbers.numeric_texts(fields, index, offsets.address, data.address)
+        data.resize(self._settle(outcome))
         return self._array(fields, index, offsets, data)
 
 
