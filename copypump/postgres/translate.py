@@ -29,11 +29,11 @@ _RAISED = ("P0001", "P0004", "38")
 # What is known to be a name where a data exception (class 22) quotes it.
 _NAMES = re.compile(r'\b(?:column|encoding|parameter|sequence) "[^"]*"')
 # Quotation marks of the languages that the server speaks.
-_QUOTES = re.compile('["«»„“”‹›「」『』]')
-_COLON = re.compile("[:：] ")
+_QUOTES = re.compile('["«»„“”「」『』]')
+_COLON = re.compile(r": |\uff1a")
 _NUMBER = re.compile(r"(?<=\bvalue )-?\d[\d.e+-]*")  # percentile value 4711 is not between 0 and 1
 _BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
-_COLON_QUOTED = re.compile(rf"(?<=[:：] ){_QUOTES.pattern}.*", re.DOTALL)
+_COLON_QUOTED = re.compile(rf"({_COLON.pattern}){_QUOTES.pattern}.*", re.DOTALL)
 
 _HIDDEN = "(not shown)"
 
@@ -51,15 +51,17 @@ def translate(
         return kind(f"the connection was lost: {one_line(str(error))}", side=side, table=table)
     diag = error.diag
     line = _COPY_LINE.search(diag.context or "")
-    named = diag if not _is_raised(error) else None  # RAISE ... USING sets these to what it likes
+    names = (diag.table_name, diag.column_name, diag.constraint_name)
+    if _is_raised(error):  # RAISE ... USING sets these to what it likes
+        names = (None, None, None)
     return kind(
         message_of(error),
         side=side,
-        table=table or (named and named.table_name),
-        column=named and named.column_name,
+        table=table or names[0],
+        column=names[1],
         row=int(line[1]) if line else None,
         sqlstate=error.sqlstate,
-        hint=f'the constraint is "{named.constraint_name}"' if named and named.constraint_name else None,
+        hint=f'the constraint is "{names[2]}"' if names[2] else None,
     )
 
 
@@ -87,7 +89,7 @@ def message_of(error: psycopg.Error) -> str:
         return message
     if state.startswith("42"):
         return _without_values(message, [])
-    return _COLON_QUOTED.sub(_HIDDEN, message)
+    return _COLON_QUOTED.sub(rf"\1{_HIDDEN}", message)
 
 
 def _is_raised(error: psycopg.Error) -> bool:
