@@ -131,6 +131,35 @@ def test_queries_that_cannot_be_copied(example: Pair) -> None:
         refused(example, query=query, into="people")
 
 
+@pytest.mark.parametrize(
+    ("options", "sqlstate", "says"),
+    [
+        ({"table": "people", "where": "agee > 3"}, "42703", 'column "agee" does not exist, at character 1'),
+        ({"table": "people", "where": "age > 3 and nowhere(id)"}, "42883", "at character 13"),
+        ({"table": "people", "where": "age >"}, "42601", "syntax error"),
+        ({"table": "people", "where": "age = 'x'"}, "22P02", "integer: (not shown), at character 7"),
+        ({"table": "people", "where": "id = (SELECT 1 FROM nowhere)"}, "42P01", '"nowhere" does not exist'),
+        ({"query": "SELECT agee FROM people"}, "42703", 'column "agee" does not exist, at character 8'),
+        ({"query": "SELECT id FROM nowhere"}, "42P01", "at character 16"),
+        ({"query": "SELECT nowhere(id) FROM people"}, "42883", "at character 8"),
+        ({"query": "SELECT id FROM people WERE true"}, "42601", '"true", at character 28'),
+        ({"query": "SELECT 1 AS id; SELECT 2 AS id"}, "42601", '";", at character 15'),
+        ({"query": "SELECT 1 AS id) UNION (SELECT 2"}, "42601", "at character 17"),
+        ({"query": "INSERT INTO people DEFAULT VALUES RETURNING id"}, "42601", '"INSERT", at character 1'),
+    ],
+)
+def test_faults_of_ones_own_sql(example: Pair, options: Any, sqlstate: str, says: str) -> None:
+    error = refused(example, **{"into": "people", "mode": "truncate"} | options)
+    assert (error.side, error.sqlstate) == ("source", sqlstate)
+    assert says in str(error)
+
+
+def test_a_comment_behind_the_querys_semicolon(example: Pair) -> None:
+    query = "SELECT 1::bigint AS id; -- one /* only */\n/* one */;"
+    copypump.pump(example.src, example.dst, query=query, into="people")
+    assert sql(example.dst, "SELECT id FROM people") == [(1,)]
+
+
 def test_the_same_table_on_both_sides(example: Pair) -> None:
     sql(example.src, "CREATE VIEW seen AS SELECT * FROM people; CREATE TABLE copied (LIKE people)")
     same = Pair(example.src, example.src + " application_name=copypump-other")

@@ -310,7 +310,7 @@ def test_a_stream_that_breaks_the_format(database: str, monkeypatch: pytest.Monk
         ({"query": "SELECT 1 AS a", "table": "t"}, copypump.UsageError),
         ({"query": "SELECT 1 AS a", "columns": ["a"]}, copypump.UsageError),
         ({"query": "SELECT 1 AS a", "batch_rows": 0}, copypump.UsageError),
-        ({"query": "selec 1"}, copypump.SourceError),
+        ({"query": "selec 1"}, copypump.RefusedError),
         ({"query": "SELECT 1 AS a, 2 AS a"}, copypump.RefusedError),
         ({"query": "SELECT '{}'::aclitem[] AS a"}, copypump.RefusedError),
         ({"table": "nowhere"}, copypump.RefusedError),
