@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from copypump.codec.framing import Framer
-from copypump.engine.landing import begin_landing, finish_landing, move
+from copypump.engine.landing import begin_landing, check_landing, finish_landing, move
 from copypump.engine.options import Options
 from copypump.engine.origin import begin_origin
 from copypump.engine.pipeline import WireFeed
@@ -53,6 +53,7 @@ def planned(
         target.begin_target()
         plan = make_plan(source, target, options, transform)
         _refuse_itself(source, target, plan)
+        check_landing(target, plan.destination, plan.mapping, options)
         source.rollback()
         yield plan, source, target
 
@@ -92,7 +93,7 @@ def run(
                 log.info("plan:\n%s", plan.describe())
                 begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
                 _refuse_itself(source, target, plan)
-                report.target = str(begin_landing(target, plan.destination, options))
+                report.target = str(begin_landing(target, plan.destination, plan.mapping, options))
                 copy_out = Source(source)
                 copy_out.start(plan.origin.copy)
                 feed, reshaper = _middle(plan, copy_out, counters)

@@ -157,7 +157,7 @@ def write(
         destination = plan_destination(target, options, find_landing(target, options), (), (), fields)
         mapping = make_mapping((), (), (), fields, destination.columns, destination.name)
         report.target = destination.name
-        report.target = str(begin_landing(target, destination, options))
+        report.target = str(begin_landing(target, destination, mapping, options))
         stages = counters.stages
         reshaper = Reshaper(None, None, mapping, batch_bytes, stages["transform"], stages["encode"])
         copy = destination.copy(mapping)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import difflib
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import psycopg
 from psycopg import sql
@@ -32,8 +32,6 @@ KINDS = {
     "m": "materialized view",
     "f": "foreign table",
 }
-
-LockMode = Literal["ACCESS SHARE", "ROW EXCLUSIVE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"]
 
 # LOCK TABLE takes only these (GUARANTEES: 42809 otherwise).
 _LOCKABLE = frozenset("rpv")
@@ -74,6 +72,12 @@ class Table:
     def can_lock(self) -> bool:
         """Whether `lock_table()` can work in ACCESS SHARE mode."""
         return self.kind in _LOCKABLE and self.can_select
+
+    def may(self, privilege: str) -> bool:
+        """Whether the role has this privilege on the whole table."""
+        return {"SELECT": self.can_select, "INSERT": self.can_insert, "TRUNCATE": self.can_truncate}[
+            privilege
+        ]
 
     def __str__(self) -> str:
         return show_name(self.schema, self.name)
@@ -293,15 +297,50 @@ def has_rows(session: Session, table: Table) -> bool:
     return bool(session.execute(query)[0][0])
 
 
-def lock_table(session: Session, table: Table, mode: LockMode = "ACCESS SHARE") -> bool:
-    """Lock the table until the transaction ends; False, with nothing done, where that cannot be.
+def lacking_insert(session: Session, table: Table, columns: Iterable[str]) -> list[str]:
+    """Those of a table's columns that the role may not insert into, as COPY asks for each that it fills."""
+    if table.can_insert:
+        return []
+    query = """SELECT pg_catalog.has_column_privilege(
+                          $1::pg_catalog.oid, $2::pg_catalog.text, 'INSERT'::pg_catalog.text)"""
+    return [name for name in columns if not session.execute(query, [table.oid, name])[0][0]]
+
+
+def row_security_applies(session: Session, table: Table) -> bool:
+    """Whether row-level security holds for the role there; COPY FROM does not work under it."""
+    query = "SELECT pg_catalog.row_security_active($1::pg_catalog.oid)"
+    return table.row_security and bool(session.execute(query, [table.oid])[0][0])
+
+
+def may_create(session: Session, schema: str | None) -> tuple[str | None, bool]:
+    """The schema that a new table would be made in (None: there is none), and whether the role may do so."""
+    query = """
+SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'CREATE')
+                  AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+  FROM pg_catalog.pg_namespace n
+ WHERE n.nspname OPERATOR(pg_catalog.=) coalesce($1::pg_catalog.name, pg_catalog.current_schema())"""
+    found = session.execute(query, [schema])
+    return found[0] if found else (None, False)
+
+
+def lock_table(session: Session, table: Table) -> bool:
+    """Lock the table in ACCESS SHARE mode until the transaction ends; False where that cannot be.
 
     Takes no snapshot. Children are locked too.
     """
-    if table.kind not in _LOCKABLE or (mode == "ACCESS SHARE" and not table.can_select):
+    if not table.can_lock:
         return False
-    session.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(table.qualified, sql.SQL(mode)))
+    session.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table.qualified))
     return True
+
+
+def lock_to_insert(session: Session, table: Table) -> None:
+    """Take the lock that COPY into a table (or a partitioned one) takes, ROW EXCLUSIVE.
+
+    By parsing an INSERT, which holds it until the transaction ends, and executes nothing: LOCK TABLE wants a
+    privilege on the whole table, where COPY is content with one on each of its columns.
+    """
+    parse(session, sql.SQL("INSERT INTO {} DEFAULT VALUES").format(table.qualified).as_string())
 
 
 def same_database(source: Session, target: Session) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 import copypump
+from copypump.engine.api import plan
 from copypump.errors import ExitCode
 from tests.conftest import Pair
 from tests.engine.conftest import ROWS, people
@@ -279,3 +281,106 @@ def test_truncate_leaves_the_rows_of_inheritance_children(pair: Pair) -> None:
     copypump.pump(*pair, table="par", mode="truncate")
     assert sql(pair.dst, "SELECT a FROM ONLY par") == [(1,)]
     assert sql(pair.dst, "TABLE kid") == [(7,)]
+
+
+# What the plan refuses as the run would ---------------------------------------------------------------------
+
+
+def both_refuse(src: str, dst: str, **options: Any) -> copypump.CopypumpError:
+    """The error that plan and run have in common."""
+    with pytest.raises(copypump.CopypumpError) as planned:
+        plan(src, dst, **options)
+    with pytest.raises(copypump.CopypumpError) as error:
+        copypump.pump(src, dst, **options)
+    one, other = ((type(e.value), str(e.value), e.value.hint, e.value.exit_code) for e in (planned, error))
+    assert one == other
+    return error.value
+
+
+def test_the_plan_refuses_a_target_with_rows(example: Pair) -> None:
+    sql(example.dst, "INSERT INTO people VALUES (0)")
+    error = both_refuse(example.src, example.dst, table="people", transform=people)
+    assert error.exit_code == ExitCode.REFUSED
+    assert "holds rows" in str(error)
+    assert "truncate" in str(error.hint)
+    plan(example.src, example.dst, table="people", transform=people, mode="append")
+
+
+@pytest.fixture
+def limited(example: Pair, pg15: Any, database: str) -> Iterator[tuple[str, str, str]]:
+    """The example's source, an empty target for it, that target as a role without any rights."""
+    sql(database, "CREATE TABLE people (id bigint, name text, age int, salary float8)")
+    name = sql(database, "SELECT current_database()")[0][0]
+    role(pg15, name, "meek")
+    yield example.src, database, pg15.dsn(name, user="meek")
+    sql(database, "DROP OWNED BY meek; DROP ROLE meek")
+
+
+@pytest.mark.parametrize(
+    ("grants", "mode", "code", "says"),
+    [
+        ("SELECT", "append", ExitCode.TARGET, 'INSERT into "id", "name", "age", "salary"'),
+        ("SELECT, INSERT (id, name, age)", None, ExitCode.TARGET, 'INSERT into "salary"'),
+        ("SELECT, INSERT", "truncate", ExitCode.TARGET, "the role lacks TRUNCATE on it"),
+        ("SELECT, TRUNCATE", "truncate", ExitCode.TARGET, "INSERT into"),
+        ("INSERT", None, ExitCode.REFUSED, "may not look"),
+        ("SELECT, INSERT", None, None, ""),
+        ("TRUNCATE, INSERT", "truncate", None, ""),
+        ("INSERT (id, name, age, salary)", "append", None, ""),
+    ],
+)
+def test_the_plan_refuses_what_the_role_may_not_do(
+    limited: tuple[str, str, str], grants: str, mode: str | None, code: ExitCode | None, says: str
+) -> None:
+    src, admin, dst = limited
+    sql(admin, f"GRANT {grants} ON people TO meek")
+    if code is None:
+        plan(src, dst, table="people", mode=mode)
+        assert copypump.pump(src, dst, table="people", mode=mode).rows_written == ROWS
+        return
+    error = both_refuse(src, dst, table="people", mode=mode)
+    assert (error.exit_code, error.sqlstate) == (code, None if code == ExitCode.REFUSED else "42501")
+    assert says in str(error)
+    assert sql(admin, "SELECT count(*) FROM people") == [(0,)]
+
+
+def test_the_plan_refuses_row_level_security_on_the_target(limited: tuple[str, str, str]) -> None:
+    src, admin, dst = limited
+    sql(admin, "GRANT ALL ON people TO meek; ALTER TABLE people ENABLE ROW LEVEL SECURITY")
+    assert both_refuse(src, dst, table="people", mode="append").sqlstate == "42501"
+    plan(src, admin, table="people", mode="append")  # a superuser is above it
+
+
+def test_the_plan_refuses_where_no_table_can_be_made(limited: tuple[str, str, str]) -> None:
+    src, admin, dst = limited
+    sql(admin, 'CREATE SCHEMA "Inner"')
+    options: Any = {"table": "people", "create": True}
+    for into in ('"Inner".new', "new"):
+        error = both_refuse(src, dst, **options, into=into)
+        assert (error.exit_code, error.sqlstate) == (ExitCode.TARGET, "42501")
+    error = both_refuse(src, dst, **options, into="nowhere.new")
+    assert error.exit_code == ExitCode.REFUSED
+    assert '"nowhere"' in str(error)
+    sql(admin, 'GRANT CREATE ON SCHEMA "Inner" TO meek')
+    assert both_refuse(src, dst, **options, into='"Inner".new').sqlstate == "42501"
+    sql(admin, 'GRANT USAGE ON SCHEMA "Inner" TO meek')
+    plan(src, dst, **options, into='"Inner".new')
+    assert copypump.pump(src, dst, **options, into='"Inner".new').rows_written == ROWS
+
+
+def test_the_plan_refuses_targets_that_copy_cannot_fill(example: Pair) -> None:
+    sql(
+        example.dst,
+        """CREATE VIEW plain AS TABLE people; CREATE VIEW ready AS TABLE people;
+        CREATE MATERIALIZED VIEW kept AS TABLE people;
+        CREATE FUNCTION hand_on() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO people VALUES (new.*); RETURN new; END';
+        CREATE TRIGGER t INSTEAD OF INSERT ON ready FOR EACH ROW EXECUTE FUNCTION hand_on()""",
+    )
+    options: Any = {"table": "people", "transform": people}
+    for into, mode in (("plain", "append"), ("kept", "append"), ("ready", "truncate")):
+        error = both_refuse(example.src, example.dst, **options, into=into, mode=mode)
+        assert error.exit_code == ExitCode.REFUSED
+        assert "view" in str(error)
+    copypump.pump(example.src, example.dst, **options, into="ready", mode="append")
+    assert sql(example.dst, "SELECT count(*) FROM people") == [(ROWS,)]
