@@ -36,19 +36,23 @@ OnProgress = Callable[[Progress], None]
 
 @contextmanager
 def planned(
-    src: str | Connection, dst: str | Connection, options: Options, interrupt: Interrupt
+    src: str | Connection,
+    dst: str | Connection,
+    options: Options,
+    interrupt: Interrupt,
+    warn: Callable[[str], object] = log.warning,
 ) -> Iterator[tuple[Plan, Session, Session]]:
     """Open both sessions and make the plan; afterwards the target's transaction is open, the source's is not.
 
-    The transform is found before any connection is made.
+    The transform is found before any connection is made. `warn` is told when a given connection is lost.
     """
     options.target_name  # noqa: B018 - UsageError now, if there is none
     transform = None
     if options.transforms:
         transform = Transform(options.transforms, reads=options.reads, pythonpath=options.pythonpath)
     with ExitStack() as stack:
-        source = stack.enter_context(Session(src, Side.SOURCE, interrupt=interrupt))
-        target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt))
+        source = stack.enter_context(Session(src, Side.SOURCE, interrupt=interrupt, warn=warn))
+        target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt, warn=warn))
         source.begin_source()
         target.begin_target()
         plan = make_plan(source, target, options, transform)
@@ -87,7 +91,7 @@ def run(
     interrupt = Interrupt()
     with reported(report, counters):
         try:
-            with planned(src, dst, options, interrupt) as (plan, source, target):
+            with planned(src, dst, options, interrupt, report.warn) as (plan, source, target):
                 report.source, report.target = plan.origin.name, plan.destination.name
                 report.warnings += plan.warnings
                 log.info("plan:\n%s", plan.describe())

@@ -8,6 +8,7 @@ session brings the connection back to idle, and closes it when that cannot be do
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,8 @@ from copypump.postgres.exchange import Lost
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.outcome import PATIENCE, Outcome, Transaction, resolve
 from copypump.postgres.translate import told, translate
+
+log = logging.getLogger("copypump.session")
 
 Query = str | sql.Composable
 Param = str | int | bool | None
@@ -84,15 +87,25 @@ class Session:
 
     A connection that is given must be open, idle, not in pipeline mode and not in use by another thread, else
     UsageError; its lock is held until the session is left, and nothing about it changes but the size of
-    libpq's buffers. Leaving rolls an open transaction back, then closes what we opened.
+    libpq's buffers. Leaving rolls an open transaction back, then closes what we opened. A given connection
+    that could not be brought back to idle is closed, too; that is told to `warn`, and is the `closed` of an
+    error of ours that passes.
 
     `committed` says how the last COMMIT ended: None before it, and while nobody can say.
     """
 
-    def __init__(self, where: str | Connection, side: Side, *, interrupt: Interrupt | None = None) -> None:
+    def __init__(
+        self,
+        where: str | Connection,
+        side: Side,
+        *,
+        interrupt: Interrupt | None = None,
+        warn: Callable[[str], object] = log.warning,
+    ) -> None:
         self.side = side
         self.owned = isinstance(where, str)
         self.interrupt = interrupt
+        self._warn = warn
         self.committed: bool | None = None
         self.notices = 0
         self._where = where
@@ -134,13 +147,18 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        given = None if self.owned else self._connection
         try:
-            idle = self.rollback()
+            self.rollback()
         finally:
             self.close()
-        if not idle and not self.owned and isinstance(error, CopypumpError):
-            note = f"the given connection to the {self.side} could not be brought back to idle and was closed"
-            error.state = f"{error.state}; {note}" if error.state else note
+            if given is not None and given.closed:
+                note = f"the given connection to the {self.side} could not come back to idle, and was closed"
+                self._warn(note)
+                if isinstance(error, CopypumpError):
+                    error.closed = (*error.closed, self.side)
+                elif error is not None:
+                    error.add_note(note)
 
     def close(self) -> None:
         """Close what we opened; give back what was given. Harmless when repeated.
