@@ -233,6 +233,7 @@ def move(
 
     Raises:
         CopypumpError: the sessions remain to be rolled back.
+        Aborted: the interrupt was set from outside; likewise.
 
     """
     copy_in = Target(target)
@@ -240,6 +241,7 @@ def move(
     pipeline = Pipeline(feed, reshaper, copy_in, interrupt, counters, batch_bytes)
     try:
         pipeline.run(on_progress, interval)
+        interrupt.check()  # the pipeline's threads do not tell that they were ended from outside
     except BaseException:
         pipeline.abort()
         stuck = pipeline.join(JOIN_SECONDS)

@@ -22,9 +22,10 @@ from copypump.engine.reshape import Reshaper
 from copypump.errors import CopypumpError, OutcomeUnknownError, RefusedError, Side
 from copypump.postgres.catalog import holds_lock, same_database
 from copypump.postgres.connect import Connection
-from copypump.postgres.interrupt import Interrupt
+from copypump.postgres.interrupt import Aborted, Interrupt
 from copypump.postgres.session import Session
 from copypump.postgres.source import Source
+from copypump.postgres.watch import DeadlockWatch
 from copypump.transforms import Transform
 
 log = logging.getLogger("copypump.run")
@@ -96,15 +97,15 @@ def run(
                 report.warnings += plan.warnings
                 log.info("plan:\n%s", plan.describe())
                 begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
-                _refuse_itself(source, target, plan)
-                report.target = str(begin_landing(target, plan.destination, plan.mapping, options))
-                copy_out = Source(source)
-                copy_out.start(plan.origin.copy)
-                feed, reshaper = _middle(plan, copy_out, counters)
-                move(
-                    feed, reshaper, target, plan.destination.copy(plan.mapping), interrupt, counters,
-                    options.batch_bytes, on_progress, interval,
-                )  # fmt: skip
+                with _watched(source, target, plan, interrupt):
+                    report.target = str(begin_landing(target, plan.destination, plan.mapping, options))
+                    copy_out = Source(source)
+                    copy_out.start(plan.origin.copy)
+                    feed, reshaper = _middle(plan, copy_out, counters)
+                    move(
+                        feed, reshaper, target, plan.destination.copy(plan.mapping), interrupt, counters,
+                        options.batch_bytes, on_progress, interval,
+                    )  # fmt: skip
                 report.warnings += feed.warnings()
                 source.rollback()
                 finish_landing(target, plan.destination, options, report)
@@ -140,21 +141,46 @@ def reported(report: Report, counters: Counters) -> Iterator[None]:
             report.rows_written = 0  # sent, perhaps, but rolled back
 
 
-def _refuse_itself(source: Session, target: Session, plan: Plan) -> None:
-    """Refuse to read what we write: rows would come again, or TRUNCATE would wait for ourselves for ever.
+def _refuse_itself(source: Session, target: Session, plan: Plan) -> bool:
+    """Refuse to read what we write; return whether both sides are in one database.
 
-    The source's transaction holds a lock on every table that it reads, views and queries included.
+    TRUNCATE would wait for ourselves for ever. (Rows would not come again: the source's one snapshot is older
+    than all of them. So a function that reads the target does no harm in a mode that only appends.) The
+    source's transaction holds a lock on every table that its statement names, views and queries included;
+    what its functions will read is seen by `_watched`.
     """
     landing = plan.destination.table
     if landing is None or not same_database(source, target):
-        return
+        return False
     table = plan.origin.table
     if (table is not None and table.oid == landing.oid) or holds_lock(target, source.backend_pid(), landing):
-        raise RefusedError(
-            f"source and target are the same table: {plan.origin.name} reads {landing}, in the same database",
-            table=plan.destination.name,
-            hint="land in another table with --into",
-        )
+        raise _same_table(f"{plan.origin.name} reads {landing}", plan)
+    return True
+
+
+@contextmanager
+def _watched(source: Session, target: Session, plan: Plan, interrupt: Interrupt) -> Iterator[None]:
+    """Refuse to read what we write, from the first statement on and as long as the body runs."""
+    if not _refuse_itself(source, target, plan):
+        yield
+        return
+    pids = {session.side: session.backend_pid() for session in (source, target)}
+    with DeadlockWatch(target.dsn, pids, interrupt) as watch:
+        try:
+            yield
+        except Aborted:
+            if watch.found is None:
+                raise
+    if watch.found is not None:
+        raise _same_table(f"{watch.found}, and would for ever", plan)
+
+
+def _same_table(why: str, plan: Plan) -> RefusedError:
+    return RefusedError(
+        f"source and target are the same table: {why}, in the same database",
+        table=plan.destination.name,
+        hint="land in another table with --into",
+    )
 
 
 def _middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Reshaper | None]:

@@ -234,6 +234,11 @@ class Session:
         return self.connection.pgconn
 
     @property
+    def dsn(self) -> str:
+        """What opens another session like this one."""
+        return self._where if isinstance(self._where, str) else _dsn_of(self.connection)
+
+    @property
     def server_version(self) -> int:
         """As libpq counts: 150018 for 15.18."""
         return self.pgconn.server_version
@@ -355,8 +360,7 @@ class Session:
 
     def _settle(self, transaction: Transaction | None, lost: Lost | psycopg.Error, patience: float) -> None:
         """Find out within `patience` seconds what became of a COMMIT without an answer."""
-        connection = self.connection
-        where = self._where if isinstance(self._where, str) else _dsn_of(connection)
+        where = self.dsn
         self._hang_up()
         try:
             outcome = (
