@@ -19,12 +19,17 @@ from copypump.postgres.catalog import (
     bare_query,
     describe_query,
     find_table,
+    forbid_relations,
     lock_table,
     parse,
     suggest,
 )
 from copypump.postgres.session import Session
 from copypump.transforms import Transform
+
+# What cannot be meant where rows come from a table by its kind, and nothing of the user's is evaluated: so
+# nobody can put it in the table's place. A partition may be a foreign table.
+FORBIDDEN = {"r": "view, foreign-table", "p": "view", "m": "view, foreign-table"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ def begin_origin(
     source.begin_source()
     if origin.table is not None:
         lock_table(source, origin.table)
+        if options.where is None and origin.table.kind in FORBIDDEN:
+            forbid_relations(source, FORBIDDEN[origin.table.kind])
     again = plan_origin(source, options, transform, landing)
     if again.columns != origin.columns or again.table != origin.table:
         raise RefusedError(

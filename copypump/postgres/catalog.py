@@ -334,6 +334,21 @@ def lock_table(session: Session, table: Table) -> bool:
     return True
 
 
+# restrict_nonsystem_relation_kind came with these minor versions of major ones, and with 17.
+_FORBIDS = {12: 20, 13: 16, 14: 13, 15: 8, 16: 4}
+
+
+def forbid_relations(session: Session, kinds: str) -> None:
+    """Make the server refuse to expand views ("view") or to read foreign tables ("foreign-table").
+
+    Until the transaction ends; the system's own are not meant. Takes no snapshot. An older server does not
+    know how, and then nothing is done.
+    """
+    major, minor = divmod(session.server_version, 10000)
+    if minor >= _FORBIDS.get(major, 0):
+        session.execute(sql.SQL("SET LOCAL restrict_nonsystem_relation_kind = {}").format(sql.Literal(kinds)))
+
+
 def lock_to_insert(session: Session, table: Table) -> None:
     """Take the lock that COPY into a table (or a partitioned one) takes, ROW EXCLUSIVE.
 

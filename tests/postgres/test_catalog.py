@@ -7,6 +7,7 @@ from copypump.postgres.catalog import (
     bare_query,
     describe_query,
     find_table,
+    forbid_relations,
     has_rows,
     holds_lock,
     lock_table,
@@ -266,6 +267,29 @@ def test_lock(database, sql, source_session):
     assert lock_table(source_session, table)
     with pytest.raises(psycopg.errors.LockNotAvailable):
         sql(database, "BEGIN; LOCK TABLE held NOWAIT")
+
+
+@pytest.mark.parametrize("server", ["pg15", "pg18"])
+def test_views_are_forbidden(server, request):
+    server = request.getfixturevalue(server)
+    with server.fresh_database() as name, Session(server.dsn(name), Side.SOURCE) as session:
+        sql(server.dsn(name), "CREATE VIEW seen AS SELECT 1 AS a")
+        session.begin_source()
+        forbid_relations(session, "view")
+        assert session.execute("SELECT count(*) >= 0 FROM pg_locks") == [(True,)]
+        with pytest.raises(SourceError, match="access to non-system view"):
+            session.execute("TABLE seen")
+        session.rollback()
+        session.begin_source()
+        assert session.execute("TABLE seen") == [(1,)]
+
+
+def test_servers_that_cannot_forbid_views(source_session, monkeypatch):
+    monkeypatch.setattr("copypump.postgres.session.Session.server_version", 150007)
+    forbid_relations(source_session, "no such kind")
+    monkeypatch.setattr("copypump.postgres.session.Session.server_version", 150008)
+    with pytest.raises(SourceError):
+        forbid_relations(source_session, "no such kind")
 
 
 def test_same_database(database, pg15, source_session):
