@@ -271,7 +271,11 @@ def test_opaque_bytes_of_a_column_that_would_be_rounded(pair: Pair) -> None:
     def swapped(batch: pa.RecordBatch) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays([batch.column(1)], names=["a"])
 
-    assert refused(pair, table="z", transform=swapped).column == "a"
+    def swapped_as_bytes(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return pa.RecordBatch.from_arrays([batch.column(1).storage], names=["a"])
+
+    for transform in (swapped, swapped_as_bytes):
+        assert refused(pair, table="z", transform=transform).column == "a"
 
 
 def test_truncate_leaves_the_rows_of_inheritance_children(pair: Pair) -> None:
