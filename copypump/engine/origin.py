@@ -16,14 +16,12 @@ from copypump.engine.options import Options
 from copypump.errors import RefusedError, Side, UsageError
 from copypump.postgres.catalog import (
     Table,
-    bare_query,
-    describe_query,
     find_table,
     forbid_relations,
     lock_table,
-    parse,
     suggest,
 )
+from copypump.postgres.query import bare_query, describe_query, parse
 from copypump.postgres.session import Session
 from copypump.transforms import Transform
 
