@@ -74,6 +74,8 @@ class CopypumpError(Exception):
         self.sqlstate = sqlstate
         self.state = state
         self.hint = hint
+        # Which of the connections that were given could not be brought back to idle, and are closed now.
+        self.closed: tuple[Side, ...] = ()
         # What the run had done by then (an engine.report.Report), where there was a run.
         self.report: object | None = None
 

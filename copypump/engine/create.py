@@ -15,7 +15,7 @@ from psycopg import sql
 from copypump.codec.casts import encoded_type
 from copypump.codec.column import Column
 from copypump.errors import RefusedError, Side
-from copypump.postgres.catalog import describe_query
+from copypump.postgres.query import describe_query
 from copypump.postgres.session import Session
 
 # What an Arrow type without a PostgreSQL past becomes; each holds every value of its Arrow type.

@@ -21,8 +21,17 @@ from copypump.engine.origin import no_such_table
 from copypump.engine.pipeline import Feed, Pipeline
 from copypump.engine.report import Counters, Progress, Report
 from copypump.engine.reshape import Reshaper
-from copypump.errors import RefusedError, Side
-from copypump.postgres.catalog import Table, find_table, has_rows, lock_table
+from copypump.errors import RefusedError, Side, TargetError
+from copypump.postgres.catalog import (
+    KINDS,
+    Table,
+    find_table,
+    has_rows,
+    lacking_insert,
+    lock_to_insert,
+    may_create,
+    row_security_applies,
+)
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.names import parse_name, quote_name, show_name
 from copypump.postgres.session import Session
@@ -85,45 +94,65 @@ def plan_destination(
     return Destination(display, None, columns, create_statement(parts, columns), sql.Identifier(*parts))
 
 
-def begin_landing(target: Session, destination: Destination, options: Options) -> Table:
-    """Make and lock the target table as the mode wants it, hold it against what the plan saw, and give it.
+def check_landing(target: Session, destination: Destination, mapping: Mapping, options: Options) -> None:
+    """Whether rows may land there, in the mode that was chosen: asked by the plan, and again under locks.
 
     Raises:
-        RefusedError: it changed since, or holds rows although no mode was given.
+        RefusedError: COPY does not go there, or the target holds rows although no mode was given.
+        TargetError: the role lacks a privilege.
 
     """
-    mode = options.load_mode
-    if destination.create is not None:
-        target.execute(destination.create)
-    elif destination.table is not None and destination.table.kind in "rp":
-        # Before the table is described again: whoever alters it meanwhile is waited for, and then seen.
-        lock_table(target, destination.table, "ROW EXCLUSIVE")
-    execute_all(target, destination, mode.before if mode else ())
-    table = find_table(target, destination.name)
-    if destination.table is not None and table != destination.table:
+    table, mode = destination.table, options.load_mode
+    if table is None:
+        _check_create(target, destination, options)
+        return
+    fault = ""
+    if table.kind == "m" or (table.kind == "v" and not table.instead_trigger):
+        fault = f"COPY does not go into a {KINDS[table.kind]}"
+        fault += " without an INSTEAD OF INSERT trigger" if table.kind == "v" else ""
+    elif table.kind == "v" and mode and mode.privileges:
+        fault = f"mode {mode.name} does not go with a view"
+    if fault:
         raise RefusedError(
-            "the target changed after the plan was made",
+            fault, side=Side.TARGET, table=destination.name, hint="land in a table with --into"
+        )
+    lacking = [f"{name} on it" for name in mode.privileges if not table.may(name)] if mode else []
+    columns = lacking_insert(target, table, [mapped.column.name for mapped in mapping.mapped])
+    if columns:
+        lacking.append(f"INSERT into {', '.join(map(quote_name, columns))}")
+    if row_security_applies(target, table):
+        lacking.append("BYPASSRLS: it has row-level security, and COPY cannot write under its policies")
+    if lacking:
+        raise _denied(f"the role lacks {'; '.join(lacking)}", destination.name)
+    if mode is None:
+        _check_empty(target, destination, table)
+
+
+def _check_create(target: Session, destination: Destination, options: Options) -> None:
+    schema, _ = parse_name(options.target_name)
+    if schema == "pg_temp":  # the session's own, which may be yet to be made
+        return
+    found, allowed = may_create(target, schema)
+    if found is None:
+        raise RefusedError(
+            f"there is no schema {quote_name(schema)}" if schema else "no schema of the search_path is there",
             side=Side.TARGET,
             table=destination.name,
-            hint="run again",
+            hint="name one that is there with --into SCHEMA.NAME",
         )
-    if table is None:
-        raise RefusedError("the table is gone", side=Side.TARGET, table=destination.name)
-    if mode is None and not table.can_select:
+    if not allowed:
+        raise _denied(f"the role lacks CREATE, or USAGE, on the schema {quote_name(found)}", destination.name)
+
+
+def _check_empty(target: Session, destination: Destination, table: Table) -> None:
+    if not table.can_select:
         raise RefusedError(
             "the role may not look whether the target holds rows",
             side=Side.TARGET,
             table=destination.name,
             hint="GRANT SELECT on it, or say --mode append",
         )
-    if mode is None:
-        # Another run of ours that found the table empty too must commit or give up first.
-        target.execute(
-            "SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int4,"
-            " $2::pg_catalog.oid::pg_catalog.int4)",
-            [EMPTY_TARGET, table.oid],
-        )
-    if mode is None and has_rows(target, table):
+    if has_rows(target, table):
         raise RefusedError(
             "the target holds rows already",
             side=Side.TARGET,
@@ -131,7 +160,56 @@ def begin_landing(target: Session, destination: Destination, options: Options) -
             hint="say what to do with them: "
             + "; ".join(f"--mode {entry.name}: {entry.help}" for entry in MODES.values()),
         )
+
+
+def _denied(message: str, table: str) -> TargetError:
+    """What the server would say itself, later: insufficient_privilege."""
+    return TargetError(message, side=Side.TARGET, table=table, sqlstate="42501")
+
+
+def begin_landing(target: Session, destination: Destination, mapping: Mapping, options: Options) -> Table:
+    """Make and lock the target table as the mode wants it, hold it against what the plan saw, and give it.
+
+    Raises:
+        RefusedError: it changed since.
+        CopypumpError: see `check_landing`.
+
+    """
+    mode, planned = options.load_mode, destination.table
+    if planned is None:
+        assert destination.create is not None
+        target.execute(destination.create)
+    else:
+        # Locked before it is described again: whoever alters it meanwhile is waited for, and then seen. A
+        # mode's own statements take what they need at once: two runs that both held less, and then wanted
+        # more, would wait for each other.
+        if planned.kind in "rp" and not (mode and mode.before):
+            lock_to_insert(target, planned)
+        if mode is None:
+            _wait_for_others(target, planned)
+    execute_all(target, destination, mode.before if mode else ())
+    table = find_table(target, destination.name)
+    if table is None:
+        raise RefusedError("the table is gone", side=Side.TARGET, table=destination.name)
+    if planned is None:
+        return table
+    if table != planned:
+        raise RefusedError(
+            "the target changed after the plan was made",
+            side=Side.TARGET,
+            table=destination.name,
+            hint="run again",
+        )
+    check_landing(target, destination, mapping, options)
     return table
+
+
+def _wait_for_others(target: Session, table: Table) -> None:
+    """Wait until other runs of ours that found this table empty have committed or given up."""
+    target.execute(
+        "SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int4, $2::pg_catalog.oid::pg_catalog.int4)",
+        [EMPTY_TARGET, table.oid],
+    )
 
 
 def execute_all(target: Session, destination: Destination, statements: tuple[str, ...]) -> None:
@@ -155,6 +233,7 @@ def move(
 
     Raises:
         CopypumpError: the sessions remain to be rolled back.
+        Aborted: the interrupt was set from outside; likewise.
 
     """
     copy_in = Target(target)
@@ -162,6 +241,7 @@ def move(
     pipeline = Pipeline(feed, reshaper, copy_in, interrupt, counters, batch_bytes)
     try:
         pipeline.run(on_progress, interval)
+        interrupt.check()  # the pipeline's threads do not tell that they were ended from outside
     except BaseException:
         pipeline.abort()
         stuck = pipeline.join(JOIN_SECONDS)

@@ -23,6 +23,10 @@ from copypump.errors import RefusedError
 # The oids of text and varchar.
 UNLIMITED_TEXT = (25, 1043)
 
+# Opaque types whose receive functions refuse what their typmod does not hold (varbit.c); timetz_recv rounds,
+# and array_recv does to its elements what their own functions do.
+HELD_BY_ERRORS = ("bit", "varbit")
+
 
 @dataclass(frozen=True, slots=True)
 class Wire:
@@ -153,7 +157,8 @@ def _mapped(
             f"{spelling(origin.offered)}{came_from} has no lossless way to {landing.declared}",
             table=target_name,
             column=landing.name,
-            hint="change the column's type in the transform or on the target, or leave it out",
+            hint="change the column's type in the transform or on the target, leave it out, or let it pass"
+            " unread (copypump.reads): its bytes then stay as they are",
         )
     return Mapped(landing, origin, encoded)
 
@@ -162,13 +167,19 @@ def _bytes_fit(landing: Column, origin: Value | Hidden, stream: Sequence[Column]
     """Whether a value that is wire bytes (an opaque one) comes from a column whose bytes `landing` takes.
 
     Bytes that come from nowhere, as `write` gets them, may be those of a type that is the same everywhere.
-    Plain binary, which duckdb and others make of an opaque type, is what the server makes of it, unless the
-    server would round it without a word.
+    Plain binary, which duckdb and others make of an opaque type, is what the server makes of it, and nothing
+    tells where it comes from. So under a typmod it lands only where the server itself refuses what does not
+    fit; other types of its own are rounded or cut without a word. Of types that are not its own nothing is
+    known, but that bytes of such a column may land where each such column's may.
     """
     own, limited = landing.wire_type, landing.wire_typmod != -1
     if not is_opaque(origin.offered):
-        bare = limited and is_opaque(pg_type(landing).arrow(landing))
-        return not bare or any(c.name == landing.name and same_values(c, landing) for c in stream)
+        if not limited or not is_opaque(pg_type(landing).arrow(landing)):
+            return True
+        if own.is_builtin:
+            return own.name in HELD_BY_ERRORS
+        kin = [column for column in stream if column.wire_type.same_wire(own)]
+        return bool(kin) and all(same_values(column, landing) for column in kin)
     if not stream and own.is_builtin and own.is_portable and not limited:
         return is_opaque_of(origin.offered, own)
     # Which column of that type the transform took its bytes from cannot be told: each of them must fit.

@@ -2,7 +2,9 @@
 
 A new way to land rows is a new entry here. `before` and `after` are the very statements that a run executes
 in the target's transaction, before and after its COPY. `{table}` stands for the quoted target table, and
-`{only}` for "ONLY " where an ordinary table may have inheritance children, whose rows are none of ours.
+`{only}` for "ONLY " where an ordinary table may have inheritance children, whose rows are none of ours. The
+first statement of `before` locks the target as the mode needs it. `privileges` are those on the table that
+the statements need, beside INSERT; with one of them, the target is a table and no view.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ class LoadMode:
     help: str
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    privileges: tuple[str, ...] = ()
 
 
 MODES: dict[str, LoadMode] = {
@@ -28,6 +31,7 @@ MODES: dict[str, LoadMode] = {
             "truncate",
             "empty the target and load it, in one transaction",
             before=("TRUNCATE TABLE {only}{table}",),
+            privileges=("TRUNCATE",),
         ),
     )
 }

@@ -14,9 +14,20 @@ from psycopg import sql
 from copypump.codec.column import Column
 from copypump.engine.options import Options
 from copypump.errors import RefusedError, Side, UsageError
-from copypump.postgres.catalog import Table, bare_query, describe_query, find_table, lock_table, suggest
+from copypump.postgres.catalog import (
+    Table,
+    find_table,
+    forbid_relations,
+    lock_table,
+    suggest,
+)
+from copypump.postgres.query import bare_query, describe_query, parse
 from copypump.postgres.session import Session
 from copypump.transforms import Transform
+
+# What cannot be meant where rows come from a table by its kind, and nothing of the user's is evaluated: so
+# nobody can put it in the table's place. A partition may be a foreign table.
+FORBIDDEN = {"r": "view, foreign-table", "p": "view", "m": "view, foreign-table"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +46,11 @@ def plan_origin(
     """Describe what is read: the table's columns that are wanted, or the query's."""
     if options.query is not None:
         query = bare_query(options.query)
-        columns = describe_query(source, query)
-        return Origin("a query", None, columns, copy_query(sql.SQL(query)))
+        copy = copy_query(sql.SQL(query))
+        # The very text that will run, for its syntax; then the query as COPY sees it, for its columns.
+        parse(source, copy.as_string(), ours=len("COPY (\n"))
+        columns = describe_query(source, f"(\n{query}\n)", ours=len("(\n"))
+        return Origin("a query", None, columns, copy)
     assert options.table is not None
     table = find_table(source, options.table)
     if table is None:
@@ -45,23 +59,18 @@ def plan_origin(
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
     plain = table.kind == "r" and options.where is None and not any(c.generated for c in columns)
     if plain:
-        copy: sql.Composable = sql.SQL("COPY {} ({}) TO STDOUT (FORMAT BINARY)").format(
-            table.qualified, names
-        )
+        copy = sql.SQL("COPY {} ({}) TO STDOUT (FORMAT BINARY)").format(table.qualified, names)
     else:
         select = sql.SQL("SELECT {} FROM {}{}").format(
             names, sql.SQL("ONLY " if table.kind == "r" else ""), table.qualified
         )
         if options.where is not None:
-            # Parsed now, so that its faults are found, and its tables locked, before anything moves.
-            describe_query(
-                source,
-                sql.SQL("SELECT 1 AS one FROM {} WHERE (\n{}\n)")
-                .format(table.qualified, sql.SQL(options.where))
-                .as_string(),
-            )
             # On lines of its own, so that a comment at its end hides nothing of ours.
-            select = sql.SQL("{} WHERE (\n{}\n)").format(select, sql.SQL(options.where))
+            select = sql.SQL("{} WHERE (\n").format(select)
+            ours = len(select.as_string())
+            select = sql.SQL("{}{}\n)").format(select, sql.SQL(options.where))
+            # Parsed now, so that its faults are found, and its tables locked, before anything moves.
+            describe_query(source, select.as_string(), ours=ours)
         copy = copy_query(select)
     return Origin(str(table), table, columns, copy)
 
@@ -85,6 +94,8 @@ def begin_origin(
     source.begin_source()
     if origin.table is not None:
         lock_table(source, origin.table)
+        if options.where is None and origin.table.kind in FORBIDDEN:
+            forbid_relations(source, FORBIDDEN[origin.table.kind])
     again = plan_origin(source, options, transform, landing)
     if again.columns != origin.columns or again.table != origin.table:
         raise RefusedError(

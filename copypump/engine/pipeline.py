@@ -222,7 +222,7 @@ class Pipeline:
         try:
             function()
         except Aborted:
-            pass
+            self.abort()  # the switch may have been set from outside, and the queues do not watch it
         except BaseException as error:
             with self._lock:
                 if self._error is None:

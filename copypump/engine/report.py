@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+log = logging.getLogger("copypump.report")
 
 
 @dataclass(slots=True)
@@ -81,6 +84,11 @@ class Report:
     bottleneck: str = ""
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
+
+    def warn(self, text: str) -> None:
+        """Keep a warning, and log it: the report of a run that is interrupted is seen by nobody."""
+        log.warning("%s", text)
+        self.warnings.append(text)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, ready for JSON."""

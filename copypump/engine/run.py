@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from copypump.codec.framing import Framer
-from copypump.engine.landing import begin_landing, finish_landing, move
+from copypump.engine.landing import begin_landing, check_landing, finish_landing, move
 from copypump.engine.options import Options
 from copypump.engine.origin import begin_origin
 from copypump.engine.pipeline import WireFeed
@@ -22,9 +22,10 @@ from copypump.engine.reshape import Reshaper
 from copypump.errors import CopypumpError, OutcomeUnknownError, RefusedError, Side
 from copypump.postgres.catalog import holds_lock, same_database
 from copypump.postgres.connect import Connection
-from copypump.postgres.interrupt import Interrupt
+from copypump.postgres.interrupt import Aborted, Interrupt
 from copypump.postgres.session import Session
 from copypump.postgres.source import Source
+from copypump.postgres.watch import DeadlockWatch
 from copypump.transforms import Transform
 
 log = logging.getLogger("copypump.run")
@@ -36,23 +37,28 @@ OnProgress = Callable[[Progress], None]
 
 @contextmanager
 def planned(
-    src: str | Connection, dst: str | Connection, options: Options, interrupt: Interrupt
+    src: str | Connection,
+    dst: str | Connection,
+    options: Options,
+    interrupt: Interrupt,
+    warn: Callable[[str], object] = log.warning,
 ) -> Iterator[tuple[Plan, Session, Session]]:
     """Open both sessions and make the plan; afterwards the target's transaction is open, the source's is not.
 
-    The transform is found before any connection is made.
+    The transform is found before any connection is made. `warn` is told when a given connection is lost.
     """
     options.target_name  # noqa: B018 - UsageError now, if there is none
     transform = None
     if options.transforms:
         transform = Transform(options.transforms, reads=options.reads, pythonpath=options.pythonpath)
     with ExitStack() as stack:
-        source = stack.enter_context(Session(src, Side.SOURCE, interrupt=interrupt))
-        target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt))
+        source = stack.enter_context(Session(src, Side.SOURCE, interrupt=interrupt, warn=warn))
+        target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt, warn=warn))
         source.begin_source()
         target.begin_target()
         plan = make_plan(source, target, options, transform)
         _refuse_itself(source, target, plan)
+        check_landing(target, plan.destination, plan.mapping, options)
         source.rollback()
         yield plan, source, target
 
@@ -86,20 +92,20 @@ def run(
     interrupt = Interrupt()
     with reported(report, counters):
         try:
-            with planned(src, dst, options, interrupt) as (plan, source, target):
+            with planned(src, dst, options, interrupt, report.warn) as (plan, source, target):
                 report.source, report.target = plan.origin.name, plan.destination.name
                 report.warnings += plan.warnings
                 log.info("plan:\n%s", plan.describe())
                 begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
-                _refuse_itself(source, target, plan)
-                report.target = str(begin_landing(target, plan.destination, options))
-                copy_out = Source(source)
-                copy_out.start(plan.origin.copy)
-                feed, reshaper = _middle(plan, copy_out, counters)
-                move(
-                    feed, reshaper, target, plan.destination.copy(plan.mapping), interrupt, counters,
-                    options.batch_bytes, on_progress, interval,
-                )  # fmt: skip
+                with _watched(source, target, plan, interrupt):
+                    report.target = str(begin_landing(target, plan.destination, plan.mapping, options))
+                    copy_out = Source(source)
+                    copy_out.start(plan.origin.copy)
+                    feed, reshaper = _middle(plan, copy_out, counters)
+                    move(
+                        feed, reshaper, target, plan.destination.copy(plan.mapping), interrupt, counters,
+                        options.batch_bytes, on_progress, interval,
+                    )  # fmt: skip
                 report.warnings += feed.warnings()
                 source.rollback()
                 finish_landing(target, plan.destination, options, report)
@@ -135,21 +141,46 @@ def reported(report: Report, counters: Counters) -> Iterator[None]:
             report.rows_written = 0  # sent, perhaps, but rolled back
 
 
-def _refuse_itself(source: Session, target: Session, plan: Plan) -> None:
-    """Refuse to read what we write: rows would come again, or TRUNCATE would wait for ourselves for ever.
+def _refuse_itself(source: Session, target: Session, plan: Plan) -> bool:
+    """Refuse to read what we write; return whether both sides are in one database.
 
-    The source's transaction holds a lock on every table that it reads, views and queries included.
+    TRUNCATE would wait for ourselves for ever. (Rows would not come again: the source's one snapshot is older
+    than all of them. So a function that reads the target does no harm in a mode that only appends.) The
+    source's transaction holds a lock on every table that its statement names, views and queries included;
+    what its functions will read is seen by `_watched`.
     """
     landing = plan.destination.table
     if landing is None or not same_database(source, target):
-        return
+        return False
     table = plan.origin.table
     if (table is not None and table.oid == landing.oid) or holds_lock(target, source.backend_pid(), landing):
-        raise RefusedError(
-            f"source and target are the same table: {plan.origin.name} reads {landing}, in the same database",
-            table=plan.destination.name,
-            hint="land in another table with --into",
-        )
+        raise _same_table(f"{plan.origin.name} reads {landing}", plan)
+    return True
+
+
+@contextmanager
+def _watched(source: Session, target: Session, plan: Plan, interrupt: Interrupt) -> Iterator[None]:
+    """Refuse to read what we write, from the first statement on and as long as the body runs."""
+    if not _refuse_itself(source, target, plan):
+        yield
+        return
+    pids = {session.side: session.backend_pid() for session in (source, target)}
+    with DeadlockWatch(target.dsn, pids, interrupt) as watch:
+        try:
+            yield
+        except Aborted:
+            if watch.found is None:
+                raise
+    if watch.found is not None:
+        raise _same_table(f"{watch.found}, and would for ever", plan)
+
+
+def _same_table(why: str, plan: Plan) -> RefusedError:
+    return RefusedError(
+        f"source and target are the same table: {why}, in the same database",
+        table=plan.destination.name,
+        hint="land in another table with --into",
+    )
 
 
 def _middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Reshaper | None]:

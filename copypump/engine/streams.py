@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -20,11 +21,13 @@ from copypump.engine.plan import check_binary, chosen_types
 from copypump.engine.report import Counters, Report
 from copypump.engine.reshape import Reshaper
 from copypump.engine.run import OnProgress, reported
-from copypump.errors import Side, UsageError
+from copypump.errors import Side, SourceError, UsageError
 from copypump.postgres.connect import Connection
 from copypump.postgres.interrupt import Aborted, Interrupt
 from copypump.postgres.session import Session
 from copypump.postgres.source import Source
+
+log = logging.getLogger("copypump.streams")
 
 
 class read:  # noqa: N801 - used like a function: with copypump.read(...) as batches
@@ -37,6 +40,13 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
     runs, drains it, and closes the session (or gives the connection back idle), within seconds; batches that
     were taken stay valid. The columns' PostgreSQL types stand in the fields' metadata.
 
+    What the user should know of the values that came (infinite dates, say) is logged as a warning when the
+    block is left, and kept in `warnings`:
+
+        reading = copypump.read(src, table="people")
+        with reading as batches: ...
+        print(reading.warnings)
+
     Args:
         src: a DSN as libpq takes it, or an open, idle psycopg connection.
         query: a SELECT; or else
@@ -47,8 +57,12 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
         batch_rows: the most rows of one batch.
         batch_bytes: about how many wire bytes make one batch.
 
+    Attributes:
+        warnings: those of the last time that the block was entered, complete once it was left.
+
     Raises:
-        CopypumpError: on entering, or from the reader: DecodeError, SourceError, UnrepresentableError.
+        CopypumpError: on entering, or from the reader, and again each time that it is read on: DecodeError,
+            SourceError, UnrepresentableError.
 
     """
 
@@ -75,15 +89,23 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
             batch_bytes=batch_bytes,
         )
         self._stack: ExitStack | None = None
+        self._feed: WireFeed | None = None
+        self.warnings: list[str] = []
+
+    def _warn(self, text: str) -> None:
+        log.warning("%s", text)
+        self.warnings.append(text)
 
     def __enter__(self) -> pa.RecordBatchReader:
         if self._stack is not None:
             raise UsageError("this copypump.read is open already", hint="make another one")
-        options = self._options
+        options, self.warnings = self._options, []
         with ExitStack() as stack:
             interrupt = Interrupt()
             stack.callback(interrupt.close)
-            session = stack.enter_context(Session(self._src, Side.SOURCE, interrupt=interrupt))
+            session = stack.enter_context(
+                Session(self._src, Side.SOURCE, interrupt=interrupt, warn=self._warn)
+            )
             stack.callback(interrupt.set)  # leaving ends a read that is under way on another thread
             session.begin_source()
             origin = plan_origin(session, options, None, None)
@@ -95,26 +117,52 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
             source.start(origin.copy)
             framer = Framer(len(origin.columns), positions=True, batch_rows=options.batch_rows)
             feed = WireFeed(source, framer, decoder, options.batch_bytes, options.batch_rows, Counters())
-            self._stack = stack.pop_all()
-        return pa.RecordBatchReader.from_batches(decoder.schema, _batches(feed))
+            self._stack, self._feed = stack.pop_all(), feed
+        return pa.RecordBatchReader.from_batches(decoder.schema, _Batches(feed))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        stack, self._stack = self._stack, None
-        if stack is not None:
+        stack, feed = self._stack, self._feed
+        self._stack = self._feed = None
+        if stack is None or feed is None:
+            return
+        try:
             stack.__exit__(kind, error, traceback)
+        finally:
+            for text in feed.warnings():
+                self._warn(text)
 
 
-def _batches(feed: WireFeed) -> Iterator[pa.RecordBatch]:
-    try:
-        for decoded, _size in feed:
-            yield decoded.batch
-    except Aborted:
-        raise UsageError(
-            "the reader is of no use after its with block",
-            hint="keep what you need within the block: batches.read_all() gives a table",
-        ) from None
+class _Batches:
+    """The feed's batches; what ended it early is raised again when it is read on, and no end is made up."""
+
+    def __init__(self, feed: WireFeed) -> None:
+        self._feed = iter(feed)
+        self._error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        if self._error is not None:
+            raise self._error
+        try:
+            return next(self._feed)[0].batch
+        except StopIteration:
+            raise
+        except Aborted:
+            self._error = UsageError(
+                "the reader is of no use after its with block",
+                hint="keep what you need within the block: batches.read_all() gives a table",
+            )
+            raise self._error from None
+        except Exception as error:
+            self._error = error
+            raise
+        except BaseException:  # Ctrl-C, in the middle of a batch
+            self._error = SourceError("reading was interrupted, and cannot go on", side=Side.SOURCE)
+            raise
 
 
 def write(
@@ -151,13 +199,13 @@ def write(
     with reported(report, counters), ExitStack() as stack:
         interrupt = Interrupt()
         stack.callback(interrupt.close)
-        target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt))
+        target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt, warn=report.warn))
         target.begin_target()
         fields = list(reader.schema)
         destination = plan_destination(target, options, find_landing(target, options), (), (), fields)
         mapping = make_mapping((), (), (), fields, destination.columns, destination.name)
         report.target = destination.name
-        report.target = str(begin_landing(target, destination, options))
+        report.target = str(begin_landing(target, destination, mapping, options))
         stages = counters.stages
         reshaper = Reshaper(None, None, mapping, batch_bytes, stages["transform"], stages["encode"])
         copy = destination.copy(mapping)

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import difflib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from psycopg import sql
 
 from copypump.codec.column import Column
 from copypump.errors import RefusedError
-from copypump.postgres import exchange
 from copypump.postgres.names import parse_name, quote_name, show_name
+from copypump.postgres.query import parse
 from copypump.postgres.session import Session
-from copypump.postgres.translate import told
 from copypump.postgres.types import load_types
 
 # pg_class.relkind of what has rows, as a user calls it.
@@ -30,8 +29,6 @@ KINDS = {
     "m": "materialized view",
     "f": "foreign table",
 }
-
-LockMode = Literal["ACCESS SHARE", "ROW EXCLUSIVE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"]
 
 # LOCK TABLE takes only these (GUARANTEES: 42809 otherwise).
 _LOCKABLE = frozenset("rpv")
@@ -72,6 +69,12 @@ class Table:
     def can_lock(self) -> bool:
         """Whether `lock_table()` can work in ACCESS SHARE mode."""
         return self.kind in _LOCKABLE and self.can_select
+
+    def may(self, privilege: str) -> bool:
+        """Whether the role has this privilege on the whole table."""
+        return {"SELECT": self.can_select, "INSERT": self.can_insert, "TRUNCATE": self.can_truncate}[
+            privilege
+        ]
 
     def __str__(self) -> str:
         return show_name(self.schema, self.name)
@@ -174,54 +177,6 @@ def suggest(session: Session, name: str, limit: int = 3) -> list[str]:
     return [names[key] for key in dict.fromkeys(near)][:limit]
 
 
-def bare_query(query: str) -> str:
-    """Return the query without the blanks and semicolons at its end, fit for COPY (query<newline>)."""
-    return query.strip().rstrip("; \t\r\n")
-
-
-def describe_query(session: Session, query: str) -> tuple[Column, ...]:
-    """Return the columns of a query's result; the server parses it and executes nothing.
-
-    Only name, type, typmod and declared of the columns are known. The transaction holds ACCESS SHARE locks
-    on all tables of the query from then on. RefusedError when it gives no rows, or has parameters, unnamed
-    or equal columns.
-    """
-    pgconn, side = session.pgconn, session.side
-    statement = session.encode(bare_query(query))
-    with told(side):
-        exchange.exchange(pgconn, lambda: pgconn.send_prepare(b"", statement), interrupt=session.interrupt)
-        [described] = exchange.exchange(
-            pgconn, lambda: pgconn.send_describe_prepared(b""), interrupt=session.interrupt
-        )
-    if described.nparams:
-        raise RefusedError("the query has parameters ($1 ...), and nothing gives them values", side=side)
-    if not described.nfields:
-        raise RefusedError(
-            "the query returns no columns", side=side, hint="a SELECT, TABLE or VALUES is expected"
-        )
-    encoding = exchange.encoding(pgconn)
-    names = [(described.fname(at) or b"").decode(encoding) for at in range(described.nfields)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise RefusedError(
-            f"the query has more than one column {', '.join(map(quote_name, twice))}",
-            side=side,
-            hint="give each its own name with AS",
-        )
-    fields = [(described.ftype(at), described.fmod(at)) for at in range(described.nfields)]
-    types = load_types(session, {oid for oid, _ in fields})
-    return tuple(
-        Column(name=name, type=types[oid], typmod=typmod, declared=_declared(session, oid, typmod))
-        for name, (oid, typmod) in zip(names, fields, strict=True)
-    )
-
-
-def _declared(session: Session, oid: int, typmod: int) -> str:
-    """Return a type as SQL writes it."""
-    query = "SELECT pg_catalog.format_type($1::pg_catalog.oid, $2::pg_catalog.int4)"
-    return str(session.execute(query, [oid, typmod])[0][0])
-
-
 def has_rows(session: Session, table: Table) -> bool:
     """Whether the table holds a row; of an inheritance parent only its own rows count, as for COPY."""
     only = sql.SQL("ONLY ") if table.kind == "r" else sql.SQL("")
@@ -229,15 +184,65 @@ def has_rows(session: Session, table: Table) -> bool:
     return bool(session.execute(query)[0][0])
 
 
-def lock_table(session: Session, table: Table, mode: LockMode = "ACCESS SHARE") -> bool:
-    """Lock the table until the transaction ends; False, with nothing done, where that cannot be.
+def lacking_insert(session: Session, table: Table, columns: Iterable[str]) -> list[str]:
+    """Those of a table's columns that the role may not insert into, as COPY asks for each that it fills."""
+    if table.can_insert:
+        return []
+    query = """SELECT pg_catalog.has_column_privilege(
+                          $1::pg_catalog.oid, $2::pg_catalog.text, 'INSERT'::pg_catalog.text)"""
+    return [name for name in columns if not session.execute(query, [table.oid, name])[0][0]]
+
+
+def row_security_applies(session: Session, table: Table) -> bool:
+    """Whether row-level security holds for the role there; COPY FROM does not work under it."""
+    query = "SELECT pg_catalog.row_security_active($1::pg_catalog.oid)"
+    return table.row_security and bool(session.execute(query, [table.oid])[0][0])
+
+
+def may_create(session: Session, schema: str | None) -> tuple[str | None, bool]:
+    """The schema that a new table would be made in (None: there is none), and whether the role may do so."""
+    query = """
+SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'CREATE')
+                  AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+  FROM pg_catalog.pg_namespace n
+ WHERE n.nspname OPERATOR(pg_catalog.=) coalesce($1::pg_catalog.name, pg_catalog.current_schema())"""
+    found = session.execute(query, [schema])
+    return found[0] if found else (None, False)
+
+
+def lock_table(session: Session, table: Table) -> bool:
+    """Lock the table in ACCESS SHARE mode until the transaction ends; False where that cannot be.
 
     Takes no snapshot. Children are locked too.
     """
-    if table.kind not in _LOCKABLE or (mode == "ACCESS SHARE" and not table.can_select):
+    if not table.can_lock:
         return False
-    session.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(table.qualified, sql.SQL(mode)))
+    session.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table.qualified))
     return True
+
+
+# restrict_nonsystem_relation_kind came with these minor versions of major ones, and with 17.
+_FORBIDS = {12: 20, 13: 16, 14: 13, 15: 8, 16: 4}
+
+
+def forbid_relations(session: Session, kinds: str) -> None:
+    """Make the server refuse to expand views ("view") or to read foreign tables ("foreign-table").
+
+    Until the transaction ends; the system's own are not meant. Takes no snapshot. An older server does not
+    know how, and then nothing is done.
+    """
+    major, minor = divmod(session.server_version, 10000)
+    if minor >= _FORBIDS.get(major, 0):
+        session.execute(sql.SQL("SET LOCAL restrict_nonsystem_relation_kind = {}").format(sql.Literal(kinds)))
+
+
+def lock_to_insert(session: Session, table: Table) -> None:
+    """Take the lock that COPY into a table (or a partitioned one) takes, ROW EXCLUSIVE.
+
+    By parsing an INSERT, which holds it until the transaction ends, and executes nothing: LOCK TABLE wants a
+    privilege on the whole table, where COPY is content with one on each of its columns.
+    """
+    parse(session, sql.SQL("INSERT INTO {} DEFAULT VALUES").format(table.qualified).as_string())
 
 
 def same_database(source: Session, target: Session) -> bool:

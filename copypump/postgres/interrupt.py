@@ -44,6 +44,10 @@ class Interrupt:
         """Whether the switch has been set."""
         return self._flag.is_set()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for it, at most so long; whether it has been set."""
+        return self._flag.wait(seconds)
+
     def check(self) -> None:
         """Raise `Aborted` when the switch has been set."""
         if self._flag.is_set():

@@ -8,43 +8,38 @@ session brings the connection back to idle, and closes it when that cannot be do
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
 
 import psycopg
 from psycopg import pq, sql
 
 from copypump.errors import (
     CopypumpError,
-    OutcomeUnknownError,
     RefusedError,
     Side,
-    SourceError,
-    TargetError,
     UsageError,
 )
 from copypump.postgres import exchange
+from copypump.postgres.commit import commit
 from copypump.postgres.connect import APPLICATION_NAME, Connection, connect
 from copypump.postgres.exchange import Lost
 from copypump.postgres.interrupt import Interrupt
-from copypump.postgres.outcome import PATIENCE, Outcome, Transaction, resolve
 from copypump.postgres.translate import told, translate
+from copypump.postgres.values import Param, Value, dump, rows_of
+
+log = logging.getLogger("copypump.session")
 
 Query = str | sql.Composable
-Param = str | int | bool | None
-Value = Any  # str, int, float, bool or None, by the column's type
 
 # The catalog queries use what PostgreSQL 12 has (pg_attribute.attgenerated).
 OLDEST_SERVER = 120000
 
 # Seconds for one side to end politely; then it is closed. Both together have 10 (GUARANTEES).
 DEADLINE = 4.0
-
-# Seconds, after Ctrl-C in a COMMIT, for its answer to come; and then for another session to find it out.
-_INTERRUPTED_PATIENCE = 4.5
 
 # Seconds that closing in the middle of a query gives its cancel request to get away.
 _CANCEL_PATIENCE = 0.5
@@ -63,36 +58,31 @@ _SETTINGS = (
     ("client_min_messages", "error", 0),
 )
 
-# How a value of a result is read, by type oid (text format); all else is text.
-_LOADERS: dict[int, Callable[[str], Value]] = {
-    16: "t".__eq__,  # bool
-    20: int,  # int8
-    21: int,  # int2
-    23: int,  # int4
-    26: int,  # oid
-    700: float,  # float4
-    701: float,  # float8
-}
-
-# Answers to COMMIT after which it may still have held: shutdown, transaction resolution unknown, completion
-# unknown.
-_UNKNOWN_STATES = frozenset({"57P01", "57P02", "08007", "40003"})
-
 
 class Session:
     """A session on one side; `where` is a DSN ("" for the PG* variables) or a connection.
 
     A connection that is given must be open, idle, not in pipeline mode and not in use by another thread, else
     UsageError; its lock is held until the session is left, and nothing about it changes but the size of
-    libpq's buffers. Leaving rolls an open transaction back, then closes what we opened.
+    libpq's buffers. Leaving rolls an open transaction back, then closes what we opened. A given connection
+    that could not be brought back to idle is closed, too; that is told to `warn`, and is the `closed` of an
+    error of ours that passes.
 
     `committed` says how the last COMMIT ended: None before it, and while nobody can say.
     """
 
-    def __init__(self, where: str | Connection, side: Side, *, interrupt: Interrupt | None = None) -> None:
+    def __init__(
+        self,
+        where: str | Connection,
+        side: Side,
+        *,
+        interrupt: Interrupt | None = None,
+        warn: Callable[[str], object] = log.warning,
+    ) -> None:
         self.side = side
         self.owned = isinstance(where, str)
         self.interrupt = interrupt
+        self._warn = warn
         self.committed: bool | None = None
         self.notices = 0
         self._where = where
@@ -134,13 +124,18 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        given = None if self.owned else self._connection
         try:
-            idle = self.rollback()
+            self.rollback()
         finally:
             self.close()
-        if not idle and not self.owned and isinstance(error, CopypumpError):
-            note = f"the given connection to the {self.side} could not be brought back to idle and was closed"
-            error.state = f"{error.state}; {note}" if error.state else note
+            if given is not None and given.closed:
+                note = f"the given connection to the {self.side} could not come back to idle, and was closed"
+                self._warn(note)
+                if isinstance(error, CopypumpError):
+                    error.closed = (*error.closed, self.side)
+                elif error is not None:
+                    error.add_note(note)
 
     def close(self) -> None:
         """Close what we opened; give back what was given. Harmless when repeated.
@@ -156,7 +151,7 @@ class Session:
             # A server that computes does not look at its socket: without a cancel it would go on for nobody.
             exchange.Cancel(connection.pgconn).done(time.monotonic() + _CANCEL_PATIENCE)
         if status != pq.TransactionStatus.IDLE:
-            self._hang_up()
+            self.hang_up()
         elif self.owned:
             connection.close()
         self._connection = None
@@ -181,7 +176,7 @@ class Session:
                 raise translate(Lost("the connection is closed"), self.side)
             yield handle
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
         """Close as the last resort: end the socket, which ends a native loop on another thread, then free."""
         exchange.shut(self.connection)
         with self._native:
@@ -191,14 +186,14 @@ class Session:
         """End what the session is doing, its transaction aside; False when it had to be closed for that."""
         # A native loop on another thread would have to be stopped by its interrupt first.
         if not self._native.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            self._hang_up()
+            self.hang_up()
             return False
         try:
             quiet = exchange.quiesce(self.pgconn, deadline)
         finally:
             self._native.release()
         if not quiet:
-            self._hang_up()
+            self.hang_up()
         return quiet
 
     # What it is
@@ -214,6 +209,11 @@ class Session:
     def pgconn(self) -> pq.abc.PGconn:
         """The connection of libpq below it."""
         return self.connection.pgconn
+
+    @property
+    def dsn(self) -> str:
+        """What opens another session like this one."""
+        return self._where if isinstance(self._where, str) else _dsn_of(self.connection)
 
     @property
     def server_version(self) -> int:
@@ -257,7 +257,7 @@ class Session:
     ) -> list[pq.abc.PGresult]:
         """Run a query and return libpq's own results; raises psycopg.Error, Lost, Aborted, TimeoutError."""
         encoded = self.encode(query)
-        bound = None if params is None else [_dump(value) for value in params]
+        bound = None if params is None else [dump(value) for value in params]
         return exchange.run(self.pgconn, encoded, bound, interrupt=self.interrupt, deadline=deadline)
 
     def encode(self, query: Query) -> bytes:
@@ -289,79 +289,7 @@ class Session:
         OutcomeUnknownError when that cannot be found out. `committed` tells the same. Ctrl-C while the
         server works on it is raised after its answer.
         """
-        self.committed = None
-        transaction = self._transaction()
-        try:
-            self._commit()
-        except Lost as lost:
-            interrupted = lost.__cause__ if isinstance(lost.__cause__, KeyboardInterrupt) else None
-            try:
-                self._settle(transaction, lost, PATIENCE if interrupted is None else _INTERRUPTED_PATIENCE)
-            except (SourceError, TargetError):
-                if interrupted is None:
-                    raise
-            if interrupted is not None:
-                raise interrupted from None
-        except psycopg.Error as error:
-            if error.sqlstate in _UNKNOWN_STATES:
-                self._settle(transaction, error, PATIENCE)
-            else:
-                self.committed = False
-                raise translate(error, self.side) from None
-
-    def _transaction(self) -> Transaction | None:
-        """Who we are, should the answer to COMMIT be lost; None when nothing has been written."""
-        current = (
-            "pg_current_xact_id_if_assigned" if self.server_version >= 130000 else "txid_current_if_assigned"
-        )
-        [(xid, pid)] = self.execute(f"SELECT pg_catalog.{current}(), pg_catalog.pg_backend_pid()")
-        return None if xid is None else Transaction(int(xid), pid, self.server_version)
-
-    def _commit(self) -> None:
-        """Send COMMIT and wait for the answer, which nothing but a deadline after Ctrl-C cuts short."""
-        pgconn = self.pgconn
-        try:
-            tag = exchange.run(pgconn, b"COMMIT")[-1].command_status
-        except KeyboardInterrupt as interrupted:
-            try:
-                answers = exchange.results(pgconn, deadline=time.monotonic() + _INTERRUPTED_PATIENCE)
-            except (TimeoutError, KeyboardInterrupt):
-                raise Lost("the server did not answer COMMIT in time after an interrupt") from interrupted
-            if not answers:  # taken before the interrupt was raised, or never sent: ask
-                raise Lost("COMMIT was interrupted") from interrupted
-            self.committed = bool(answers) and answers[-1].command_status == b"COMMIT"
-            raise
-        self.committed = tag == b"COMMIT"
-        if not self.committed:
-            raise psycopg.errors.InFailedSqlTransaction("the transaction had failed before COMMIT")
-
-    def _settle(self, transaction: Transaction | None, lost: Lost | psycopg.Error, patience: float) -> None:
-        """Find out within `patience` seconds what became of a COMMIT without an answer."""
-        connection = self.connection
-        where = self._where if isinstance(self._where, str) else _dsn_of(connection)
-        self._hang_up()
-        try:
-            outcome = (
-                Outcome.ABORTED if transaction is None else resolve(where, self.side, transaction, patience)
-            )
-        except KeyboardInterrupt:  # the second; what it interrupts is the asking, not the answer
-            outcome = Outcome.UNKNOWN
-        if outcome is Outcome.COMMITTED:
-            self.committed = True
-            return
-        reason = "its answer to COMMIT was lost"
-        if outcome is Outcome.ABORTED:
-            self.committed = False
-            error = translate(lost, self.side)
-            error.state = f"{reason}; asked again, the server says that the transaction was rolled back"
-            raise error from None
-        assert transaction is not None
-        raise OutcomeUnknownError(
-            f"{reason}, and it could not be found out whether transaction {transaction.xid} held",
-            side=self.side,
-            state="either all of this transaction is there, or nothing of it",
-            hint=f"ask the server, in the same database: {transaction.query}",
-        ) from None
+        commit(self)
 
     def rollback(self, deadline: float | None = None) -> bool:
         """End whatever goes on and roll back, in any state, before `deadline` (default: in `DEADLINE` s).
@@ -378,10 +306,10 @@ class Session:
                 return False
             idle = _rolled_back(self.pgconn, deadline)
         except BaseException:  # a second Ctrl-C: no more waiting
-            self._hang_up()
+            self.hang_up()
             raise
         if not idle:
-            self._hang_up()
+            self.hang_up()
         return idle
 
 
@@ -398,24 +326,6 @@ def _rolled_back(pgconn: pq.abc.PGconn, deadline: float) -> bool:
         except (psycopg.Error, Lost, TimeoutError):
             return False
     return pgconn.transaction_status == pq.TransactionStatus.IDLE
-
-
-def rows_of(pgconn: pq.abc.PGconn, result: pq.abc.PGresult) -> list[tuple[Value, ...]]:
-    """Return a result's rows; see `Session.execute`."""
-    encoding = exchange.encoding(pgconn)
-    loaders = [_LOADERS.get(result.ftype(column), str) for column in range(result.nfields)]
-    return [
-        tuple(
-            None if (value := result.get_value(row, column)) is None else load(value.decode(encoding))
-            for column, load in enumerate(loaders)
-        )
-        for row in range(result.ntuples)
-    ]
-
-
-def _dump(value: Param) -> bytes | None:
-    """Return a parameter in text form."""
-    return None if value is None else str(value).encode()
 
 
 def _dsn_of(connection: Connection) -> str:

@@ -1,7 +1,7 @@
 """A server's error as one of ours: its own words and SQLSTATE, without anything that may be a row's value.
 
-DETAIL and CONTEXT quote rows, so they are never shown; the context's row number, table and function name
-are taken out of them. The primary message quotes values in a few classes, which are masked here.
+DETAIL and CONTEXT quote rows, so they are never shown; the context's row number and function name are taken
+out of them. The primary message quotes values too; `message_of` is the rule for it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,27 @@ import psycopg
 from copypump.errors import Side, SourceError, TargetError
 from copypump.postgres.exchange import Lost
 
-# Data exceptions (class 22) put the value behind a colon, or behind the word "value":
-#   invalid input syntax for type integer: "abc"      value "99999999999" is out of range for type integer
-_VALUE_AFTER_COLON = re.compile(r': ".*', re.DOTALL)
-_VALUE_QUOTED = re.compile(r'\bvalue ".*"( is out of range)', re.DOTALL)
-
 # "COPY people, line 3, column age"; the number is of the row as the server counts it, from 1. The word is
 # translated.
 _COPY_LINE = re.compile(r"^COPY .*?, \w+ (\d+)(?=,|:|$)", re.MULTILINE)
-_FUNCTION = re.compile(r"^PL/\w+ function (\S+?)\(", re.MULTILINE)
+# The innermost line of the context comes first.
+_FUNCTION = re.compile(r'PL/\w+ function "?([^\s("]+)')
 
-_RAISED = "P0001"  # raise_exception: words of the user's own trigger, which like to quote the row
+# What stands for words that a user's own function chose, which like to quote the row: RAISE and ASSERT of
+# PL/pgSQL, whatever SQLSTATE they were given, and exceptions of the other languages (class 38).
+_RAISERS = frozenset({"exec_stmt_raise", "exec_stmt_assert"})
+_RAISED = ("P0001", "P0004", "38")
+
+# What is known to be a name where a data exception (class 22) quotes it.
+_NAMES = re.compile(r'\b(?:column|encoding|parameter|sequence) "[^"]*"')
+# Quotation marks of the languages that the server speaks.
+_QUOTES = re.compile('["«»„“”「」『』]')
+_COLON = re.compile(r": |\uff1a")
+_NUMBER = re.compile(r"(?<=\bvalue )-?\d[\d.e+-]*")  # percentile value 4711 is not between 0 and 1
+_BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
+_COLON_QUOTED = re.compile(rf"({_COLON.pattern}){_QUOTES.pattern}.*", re.DOTALL)
+
+_HIDDEN = "(not shown)"
 
 
 def translate(
@@ -40,30 +50,63 @@ def translate(
     if isinstance(error, Lost) or error.sqlstate is None:
         return kind(f"the connection was lost: {one_line(str(error))}", side=side, table=table)
     diag = error.diag
-    context = diag.context or ""
-    line = _COPY_LINE.search(context)
+    line = _COPY_LINE.search(diag.context or "")
+    names = (diag.table_name, diag.column_name, diag.constraint_name)
+    if _is_raised(error):  # RAISE ... USING sets these to what it likes
+        names = (None, None, None)
     return kind(
         message_of(error),
         side=side,
-        table=table or diag.table_name,
-        column=diag.column_name,
+        table=table or names[0],
+        column=names[1],
         row=int(line[1]) if line else None,
         sqlstate=error.sqlstate,
-        hint=f'the constraint is "{diag.constraint_name}"' if diag.constraint_name else None,
+        hint=f'the constraint is "{names[2]}"' if names[2] else None,
     )
 
 
 def message_of(error: psycopg.Error) -> str:
-    """Return the server's primary message with every row value taken out."""
-    message = error.diag.message_primary or one_line(str(error))
-    if error.sqlstate == _RAISED:
-        found = _FUNCTION.search(error.diag.context or "")
+    """Return the server's primary message with every row value taken out.
+
+    What may be a value depends on the error's class:
+
+    - Words of a user's own function are not shown at all.
+    - Data exceptions (22) are about values: only quoted names that are known as such stay, and nothing
+      behind a colon (`invalid input syntax for type integer: "abc"`).
+    - So are errors of syntax and names (42) when they do not point into our own statement: then a value was
+      read as a name or as code (a cast to regclass or tsquery, EXECUTE).
+    - Constraints (23) are told by their names, and all others by the server's own things; only what is
+      quoted behind a colon is left out.
+    """
+    message, state = error.diag.message_primary or one_line(str(error)), error.sqlstate or ""
+    if _is_raised(error):
+        found = _FUNCTION.match(error.diag.context or "")
         where = f"the function {found[1]}" if found else "a function or trigger"
         return f"{where} raised an exception; its words, which may hold row values, are in the server's log"
-    if error.sqlstate is not None and error.sqlstate.startswith("22"):
-        message = _VALUE_AFTER_COLON.sub(": (value not shown)", message)
-        message = _VALUE_QUOTED.sub(r"value (not shown)\1", message)
-    return message
+    if state.startswith("22"):
+        return _without_values(message, [found.span() for found in _NAMES.finditer(message)])
+    if error.diag.statement_position:
+        return message
+    if state.startswith("42"):
+        return _without_values(message, [])
+    return _COLON_QUOTED.sub(rf"\1{_HIDDEN}", message)
+
+
+def _is_raised(error: psycopg.Error) -> bool:
+    """Whether the message is a user's function's own."""
+    return (error.sqlstate or "").startswith(_RAISED) or error.diag.source_function in _RAISERS
+
+
+def _without_values(message: str, names: list[tuple[int, int]]) -> str:
+    """`message` up to its first colon, without quoted parts that begin outside of `names`, and bytes."""
+    colon = _COLON.search(message)
+    head, tail = (message[: colon.end()], _HIDDEN) if colon else (message, "")
+    marks = [found.start() for found in _QUOTES.finditer(head)]
+    first = next((at for at in marks if not any(start <= at < end for start, end in names)), None)
+    if first is not None:  # a value may hold quotation marks itself: up to the last
+        end = marks[-1] + 1 if marks[-1] > first else len(head)
+        head = head[:first] + _HIDDEN + head[end:]
+    return _BYTES.sub(_HIDDEN, _NUMBER.sub(_HIDDEN, head)) + tail
 
 
 def one_line(message: str) -> str:

@@ -225,6 +225,18 @@ def test_a_refused_row_is_noticed_early(pair: Pair) -> None:
     assert report.bytes_written < 64_000_000
 
 
+@pytest.mark.parametrize(("declared", "way"), [("bit(5)", "bit(7)"), ("varbit(5)", "varbit(7)")])
+def test_plain_bytes_that_a_typmod_does_not_hold(pair: Pair, declared: str, way: str) -> None:
+    """The types of engine.mapping.HELD_BY_ERRORS: their bytes, stripped of their type, are the server's to refuse."""
+    sql(pair.src, f"CREATE TABLE people (b {way}); INSERT INTO people VALUES (b'1010101')")
+    sql(pair.dst, f"CREATE TABLE people (b {declared}); INSERT INTO people VALUES (b'10101')")
+
+    def bare(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return pa.RecordBatch.from_arrays([batch.column(0).storage], names=["b"])
+
+    assert failed(pair, ExitCode.TARGET, transform=bare).sqlstate in ("22026", "22001")
+
+
 def test_a_trigger_that_drops_rows_is_a_difference(filled: Pair) -> None:
     sql(
         filled.dst,
@@ -359,6 +371,52 @@ def test_a_target_cut_at_a_random_byte(same_server_pair: Pair, pg15: Any, seed: 
             copypump.pump(*pair, table="people", batch_rows=500)
         assert proxy.fault.fired
     assert wire(same_server_pair.dst, "TABLE people") == before
+
+
+@pytest.mark.parametrize("side", ["src", "dst"])
+def test_a_given_connection_that_is_lost(filled: Pair, side: str) -> None:
+    sql(
+        filled.src,
+        "INSERT INTO people SELECT i, repeat('x', 20000), 1, 1 FROM generate_series(6000, 9000) AS i",
+    )
+    with psycopg.connect(filled.src) as source, psycopg.connect(filled.dst) as target:
+        given = {"src": source, "dst": target}
+        pid = given[side].info.backend_pid
+
+        def kill_once(_progress: copypump.Progress) -> None:
+            sql(getattr(filled, side), "SELECT pg_terminate_backend(%s)", [pid])
+
+        with pytest.raises(copypump.CopypumpError) as error:
+            copypump.pump(
+                source, target, table="people", mode="truncate", batch_rows=100, transform=slow,
+                on_progress=kill_once, progress_interval=0.05,
+            )  # fmt: skip
+        assert given[side].closed
+        assert error.value.closed == ("source" if side == "src" else "target",)
+        other = given["dst" if side == "src" else "src"]
+        assert other.execute("SELECT count(*) FROM people").fetchone() is not None
+    assert error.value.state == "nothing was committed: the target is as it was before"
+    assert isinstance(error.value.report, copypump.Report)
+    assert "was closed" in error.value.report.warnings[0]
+    assert sql(filled.dst, "SELECT id FROM people") == [(-1,)]
+
+
+def test_a_given_connection_that_is_lost_with_the_answer_to_commit(same_server_pair: Pair, pg15: Any) -> None:
+    """Everything is there, and that the connection is not is said where success is."""
+    for dsn in same_server_pair:
+        sql(dsn, "CREATE TABLE people (id bigint)")
+    sql(same_server_pair.src, "INSERT INTO people VALUES (1)")
+    with Proxy(pg15.address()) as proxy:
+        proxy.fault = Fault("up", "lose answer", seeing=b"COMMIT\0")
+        with psycopg.connect(proxy.dsn(same_server_pair.dst)) as target:
+            report = copypump.pump(same_server_pair.src, target, table="people")
+            assert target.closed
+    assert proxy.fault.fired
+    assert report.status == "done"
+    assert report.warnings == [
+        "the given connection to the target could not come back to idle, and was closed"
+    ]
+    assert sql(same_server_pair.dst, "TABLE people") == [(1,)]
 
 
 # Interrupts ----------------------------------------------------------------------------------------------

@@ -340,17 +340,42 @@ def test_opaque_bytes_of_a_stream_land_where_every_server_means_the_same() -> No
 
 
 def test_plain_binary_lands_where_the_server_would_not_round_it() -> None:
-    def land(source: Column, target: Column) -> Mapping:
-        return mapped((target,), stream=(source,), reads=(0,), output={"c": pa.binary()})
+    def land(target: Column, *sources: Column) -> Mapping:
+        return mapped((target,), stream=sources, reads=tuple(range(len(sources))), output={"c": pa.binary()})
 
-    for source, target in (("point", "point"), ("timetz", "timetz"), ("bit", "bit")):
-        typmod = 5 if source == "bit" else -1
-        assert land(column(source, typmod), column(target, typmod)).mapped[0].type == pa.binary()
-    assert land(column("timetz", 0), column("timetz", 3)).mapped
-    with pytest.raises(RefusedError, match="no lossless way"):
-        land(column("timetz"), column("timetz", 0))
-    with pytest.raises(RefusedError, match="no lossless way"):
-        mapped((column("timetz", 0),), output={"c": pa.binary()}, reads=(0, 1, 2))
+    varbit = ServerType(1562, "pg_catalog", "varbit")
+    for landing, *sources in (
+        (column("point"), column("point")),
+        (column("timetz"), column("timetz")),
+        (column("timetz"), column("timetz", 0, "other")),
+        (column("bit", 5), column("bit", 5)),
+        (column("bit", 5), column(varbit, -1, "other")),  # the server refuses other lengths itself
+        (column(varbit, 5), column("bytea")),
+    ):
+        assert land(landing, *sources).mapped[0].type == pa.binary()
+    for landing, *sources in (
+        (column("timetz", 0), column("timetz")),
+        (column("timetz", 3), column("timetz", 0), column("timetz", -1, "other")),
+        (column("timetz", 3), column("timetz", 3)),  # the bytes may be of the transform's own making
+        (column("_int4", 3), column("_int4", 3)),
+        (column(domain("timetz", 0)), column("timetz")),
+    ):
+        with pytest.raises(RefusedError, match="no lossless way") as error:
+            land(landing, *sources)
+        assert "copypump.reads" in str(error.value.hint)
+
+
+def test_plain_binary_of_a_type_of_others_lands_where_each_of_its_columns_may() -> None:
+    shape = ServerType(30000, "public", "shape")
+    stream = (column(shape, 7), column(shape, 7, "d"))
+    for more, fits in (((), True), ((column(shape, -1, "e"),), False)):
+        columns = (*stream, *more)
+        options: Any = {"reads": tuple(range(len(columns))), "output": {"c": pa.binary()}}
+        if fits:
+            assert mapped((column(shape, 7),), stream=columns, **options).mapped[0].type == pa.binary()
+        else:
+            assert refusal((column(shape, 7),), stream=columns, **options).column == "c"
+    assert refusal((column(shape, 7),), reads=(0, 1, 2), output={"c": pa.binary()}).column == "c"
 
 
 def test_bytes_reach_bytea_by_a_transform_only() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 import copypump
+from copypump.engine.api import plan
 from copypump.errors import ExitCode
 from tests.conftest import Pair
 from tests.engine.conftest import ROWS, people
@@ -131,6 +133,35 @@ def test_queries_that_cannot_be_copied(example: Pair) -> None:
         refused(example, query=query, into="people")
 
 
+@pytest.mark.parametrize(
+    ("options", "sqlstate", "says"),
+    [
+        ({"table": "people", "where": "agee > 3"}, "42703", 'column "agee" does not exist, at character 1'),
+        ({"table": "people", "where": "age > 3 and nowhere(id)"}, "42883", "at character 13"),
+        ({"table": "people", "where": "age >"}, "42601", "syntax error"),
+        ({"table": "people", "where": "age = 'x'"}, "22P02", "integer: (not shown), at character 7"),
+        ({"table": "people", "where": "id = (SELECT 1 FROM nowhere)"}, "42P01", '"nowhere" does not exist'),
+        ({"query": "SELECT agee FROM people"}, "42703", 'column "agee" does not exist, at character 8'),
+        ({"query": "SELECT id FROM nowhere"}, "42P01", "at character 16"),
+        ({"query": "SELECT nowhere(id) FROM people"}, "42883", "at character 8"),
+        ({"query": "SELECT id FROM people WERE true"}, "42601", '"true", at character 28'),
+        ({"query": "SELECT 1 AS id; SELECT 2 AS id"}, "42601", '";", at character 15'),
+        ({"query": "SELECT 1 AS id) UNION (SELECT 2"}, "42601", "at character 17"),
+        ({"query": "INSERT INTO people DEFAULT VALUES RETURNING id"}, "42601", '"INSERT", at character 1'),
+    ],
+)
+def test_faults_of_ones_own_sql(example: Pair, options: Any, sqlstate: str, says: str) -> None:
+    error = refused(example, **{"into": "people", "mode": "truncate"} | options)
+    assert (error.side, error.sqlstate) == ("source", sqlstate)
+    assert says in str(error)
+
+
+def test_a_comment_behind_the_querys_semicolon(example: Pair) -> None:
+    query = "SELECT 1::bigint AS id; -- one /* only */\n/* one */;"
+    copypump.pump(example.src, example.dst, query=query, into="people")
+    assert sql(example.dst, "SELECT id FROM people") == [(1,)]
+
+
 def test_the_same_table_on_both_sides(example: Pair) -> None:
     sql(example.src, "CREATE VIEW seen AS SELECT * FROM people; CREATE TABLE copied (LIKE people)")
     same = Pair(example.src, example.src + " application_name=copypump-other")
@@ -240,7 +271,11 @@ def test_opaque_bytes_of_a_column_that_would_be_rounded(pair: Pair) -> None:
     def swapped(batch: pa.RecordBatch) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays([batch.column(1)], names=["a"])
 
-    assert refused(pair, table="z", transform=swapped).column == "a"
+    def swapped_as_bytes(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return pa.RecordBatch.from_arrays([batch.column(1).storage], names=["a"])
+
+    for transform in (swapped, swapped_as_bytes):
+        assert refused(pair, table="z", transform=transform).column == "a"
 
 
 def test_truncate_leaves_the_rows_of_inheritance_children(pair: Pair) -> None:
@@ -250,3 +285,106 @@ def test_truncate_leaves_the_rows_of_inheritance_children(pair: Pair) -> None:
     copypump.pump(*pair, table="par", mode="truncate")
     assert sql(pair.dst, "SELECT a FROM ONLY par") == [(1,)]
     assert sql(pair.dst, "TABLE kid") == [(7,)]
+
+
+# What the plan refuses as the run would ---------------------------------------------------------------------
+
+
+def both_refuse(src: str, dst: str, **options: Any) -> copypump.CopypumpError:
+    """The error that plan and run have in common."""
+    with pytest.raises(copypump.CopypumpError) as planned:
+        plan(src, dst, **options)
+    with pytest.raises(copypump.CopypumpError) as error:
+        copypump.pump(src, dst, **options)
+    one, other = ((type(e.value), str(e.value), e.value.hint, e.value.exit_code) for e in (planned, error))
+    assert one == other
+    return error.value
+
+
+def test_the_plan_refuses_a_target_with_rows(example: Pair) -> None:
+    sql(example.dst, "INSERT INTO people VALUES (0)")
+    error = both_refuse(example.src, example.dst, table="people", transform=people)
+    assert error.exit_code == ExitCode.REFUSED
+    assert "holds rows" in str(error)
+    assert "truncate" in str(error.hint)
+    plan(example.src, example.dst, table="people", transform=people, mode="append")
+
+
+@pytest.fixture
+def limited(example: Pair, pg15: Any, database: str) -> Iterator[tuple[str, str, str]]:
+    """The example's source, an empty target for it, that target as a role without any rights."""
+    sql(database, "CREATE TABLE people (id bigint, name text, age int, salary float8)")
+    name = sql(database, "SELECT current_database()")[0][0]
+    role(pg15, name, "meek")
+    yield example.src, database, pg15.dsn(name, user="meek")
+    sql(database, "DROP OWNED BY meek; DROP ROLE meek")
+
+
+@pytest.mark.parametrize(
+    ("grants", "mode", "code", "says"),
+    [
+        ("SELECT", "append", ExitCode.TARGET, 'INSERT into "id", "name", "age", "salary"'),
+        ("SELECT, INSERT (id, name, age)", None, ExitCode.TARGET, 'INSERT into "salary"'),
+        ("SELECT, INSERT", "truncate", ExitCode.TARGET, "the role lacks TRUNCATE on it"),
+        ("SELECT, TRUNCATE", "truncate", ExitCode.TARGET, "INSERT into"),
+        ("INSERT", None, ExitCode.REFUSED, "may not look"),
+        ("SELECT, INSERT", None, None, ""),
+        ("TRUNCATE, INSERT", "truncate", None, ""),
+        ("INSERT (id, name, age, salary)", "append", None, ""),
+    ],
+)
+def test_the_plan_refuses_what_the_role_may_not_do(
+    limited: tuple[str, str, str], grants: str, mode: str | None, code: ExitCode | None, says: str
+) -> None:
+    src, admin, dst = limited
+    sql(admin, f"GRANT {grants} ON people TO meek")
+    if code is None:
+        plan(src, dst, table="people", mode=mode)
+        assert copypump.pump(src, dst, table="people", mode=mode).rows_written == ROWS
+        return
+    error = both_refuse(src, dst, table="people", mode=mode)
+    assert (error.exit_code, error.sqlstate) == (code, None if code == ExitCode.REFUSED else "42501")
+    assert says in str(error)
+    assert sql(admin, "SELECT count(*) FROM people") == [(0,)]
+
+
+def test_the_plan_refuses_row_level_security_on_the_target(limited: tuple[str, str, str]) -> None:
+    src, admin, dst = limited
+    sql(admin, "GRANT ALL ON people TO meek; ALTER TABLE people ENABLE ROW LEVEL SECURITY")
+    assert both_refuse(src, dst, table="people", mode="append").sqlstate == "42501"
+    plan(src, admin, table="people", mode="append")  # a superuser is above it
+
+
+def test_the_plan_refuses_where_no_table_can_be_made(limited: tuple[str, str, str]) -> None:
+    src, admin, dst = limited
+    sql(admin, 'CREATE SCHEMA "Inner"')
+    options: Any = {"table": "people", "create": True}
+    for into in ('"Inner".new', "new"):
+        error = both_refuse(src, dst, **options, into=into)
+        assert (error.exit_code, error.sqlstate) == (ExitCode.TARGET, "42501")
+    error = both_refuse(src, dst, **options, into="nowhere.new")
+    assert error.exit_code == ExitCode.REFUSED
+    assert '"nowhere"' in str(error)
+    sql(admin, 'GRANT CREATE ON SCHEMA "Inner" TO meek')
+    assert both_refuse(src, dst, **options, into='"Inner".new').sqlstate == "42501"
+    sql(admin, 'GRANT USAGE ON SCHEMA "Inner" TO meek')
+    plan(src, dst, **options, into='"Inner".new')
+    assert copypump.pump(src, dst, **options, into='"Inner".new').rows_written == ROWS
+
+
+def test_the_plan_refuses_targets_that_copy_cannot_fill(example: Pair) -> None:
+    sql(
+        example.dst,
+        """CREATE VIEW plain AS TABLE people; CREATE VIEW ready AS TABLE people;
+        CREATE MATERIALIZED VIEW kept AS TABLE people;
+        CREATE FUNCTION hand_on() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO people VALUES (new.*); RETURN new; END';
+        CREATE TRIGGER t INSTEAD OF INSERT ON ready FOR EACH ROW EXECUTE FUNCTION hand_on()""",
+    )
+    options: Any = {"table": "people", "transform": people}
+    for into, mode in (("plain", "append"), ("kept", "append"), ("ready", "truncate")):
+        error = both_refuse(example.src, example.dst, **options, into=into, mode=mode)
+        assert error.exit_code == ExitCode.REFUSED
+        assert "view" in str(error)
+    copypump.pump(example.src, example.dst, **options, into="ready", mode="append")
+    assert sql(example.dst, "SELECT count(*) FROM people") == [(ROWS,)]

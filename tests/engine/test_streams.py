@@ -280,6 +280,42 @@ def test_a_value_that_arrow_cannot_hold(database: str) -> None:
     assert error.value.exit_code == ExitCode.TRANSFORM
 
 
+def test_a_reader_that_failed_has_no_end(database: str) -> None:
+    """Who reads on after an error must not take what came before it for everything."""
+    query = "SELECT i, 1 / (i - 5000) AS x FROM generate_series(1, 9000) AS i"
+    with copypump.read(database, query=query, batch_rows=100) as batches:
+        with pytest.raises(copypump.SourceError, match="division by zero"):
+            batches.read_all()
+        for _ in range(2):
+            with pytest.raises(copypump.SourceError, match="division by zero"):
+                batches.read_next_batch()
+        with pytest.raises(copypump.SourceError, match="division by zero"):
+            batches.read_all()
+    with copypump.read(database, query=ENDLESS) as batches:
+        batches.read_next_batch()
+    for _ in range(2):
+        with pytest.raises(copypump.UsageError, match="after its with block"):
+            batches.read_next_batch()
+
+
+def test_warnings_of_what_was_read(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    query = "SELECT CASE WHEN i % 10 = 0 THEN 'infinity' ELSE now()::date END::date AS d FROM generate_series(1, 99) AS i"
+    reading = copypump.read(database, query=query)
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level("WARNING", "copypump"):
+            with reading as batches:
+                batches.read_all()
+                assert not caplog.messages
+            assert len(reading.warnings) == 1
+            assert "9 values" in reading.warnings[0]
+            assert caplog.messages == reading.warnings
+    caplog.clear()
+    with copypump.read(database, query="SELECT now()::date AS d") as batches:
+        batches.read_all()
+    assert not caplog.messages
+
+
 def test_a_stream_that_breaks_the_format(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from copypump.postgres.source import Source
 
@@ -310,7 +346,7 @@ def test_a_stream_that_breaks_the_format(database: str, monkeypatch: pytest.Monk
         ({"query": "SELECT 1 AS a", "table": "t"}, copypump.UsageError),
         ({"query": "SELECT 1 AS a", "columns": ["a"]}, copypump.UsageError),
         ({"query": "SELECT 1 AS a", "batch_rows": 0}, copypump.UsageError),
-        ({"query": "selec 1"}, copypump.SourceError),
+        ({"query": "selec 1"}, copypump.RefusedError),
         ({"query": "SELECT 1 AS a, 2 AS a"}, copypump.RefusedError),
         ({"query": "SELECT '{}'::aclitem[] AS a"}, copypump.RefusedError),
         ({"table": "nowhere"}, copypump.RefusedError),

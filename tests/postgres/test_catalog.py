@@ -4,11 +4,9 @@ import pytest
 from copypump.codec.column import ServerType
 from copypump.errors import RefusedError, Side, SourceError
 from copypump.postgres.catalog import (
-    bare_query,
-    describe_query,
     find_table,
+    forbid_relations,
     has_rows,
-    holds_lock,
     lock_table,
     same_database,
     suggest,
@@ -158,44 +156,6 @@ def test_privileges(database, pg15, sql):
         sql(database, "DROP OWNED BY reader_of_a; DROP ROLE reader_of_a")
 
 
-def test_describe_a_query_without_running_it(things, source_session):
-    query = """SELECT price, mood AS "Mood", 1/0 AS boom, pg_sleep(100)::text AS late
-                 FROM "Things" -- comment;  ;"""
-    price, mood, boom, late = describe_query(source_session, query)
-    assert (price.name, price.declared) == ("price", "numeric(12,3)")
-    assert (mood.name, mood.type.names) == ("Mood", ("sad", "meh", "ok"))
-    assert (boom.declared, late.declared) == ("integer", "text")
-    assert holds_lock(source_session, source_session.backend_pid(), find_table(source_session, '"Things"'))
-
-
-@pytest.mark.parametrize(
-    ("query", "complaint"),
-    [
-        ("SELECT 1 AS a, 2 AS b, 3 AS a", 'more than one column "a"'),
-        ("SELECT", "no columns"),
-        ("CREATE TABLE x ()", "no columns"),
-        ("SELECT $1::int AS a", "parameters"),
-    ],
-)
-def test_queries_that_cannot_be_read(source_session, query, complaint):
-    with pytest.raises(RefusedError, match=complaint):
-        describe_query(source_session, query)
-
-
-@pytest.mark.parametrize(
-    ("query", "sqlstate"),
-    [("SELECT 1; SELECT 2", "42601"), ("SELEC 1", "42601"), ("SELECT a FROM nowhere", "42P01")],
-)
-def test_queries_that_the_server_refuses(source_session, query, sqlstate):
-    with pytest.raises(SourceError) as caught:
-        describe_query(source_session, query)
-    assert caught.value.sqlstate == sqlstate
-
-
-def test_bare_query():
-    assert bare_query(" select 1 ; ;\n") == "select 1"
-
-
 def test_has_rows(database, sql, source_session):
     sql(
         database,
@@ -213,6 +173,29 @@ def test_lock(database, sql, source_session):
     assert lock_table(source_session, table)
     with pytest.raises(psycopg.errors.LockNotAvailable):
         sql(database, "BEGIN; LOCK TABLE held NOWAIT")
+
+
+@pytest.mark.parametrize("server", ["pg15", "pg18"])
+def test_views_are_forbidden(server, request):
+    server = request.getfixturevalue(server)
+    with server.fresh_database() as name, Session(server.dsn(name), Side.SOURCE) as session:
+        sql(server.dsn(name), "CREATE VIEW seen AS SELECT 1 AS a")
+        session.begin_source()
+        forbid_relations(session, "view")
+        assert session.execute("SELECT count(*) >= 0 FROM pg_locks") == [(True,)]
+        with pytest.raises(SourceError, match="access to non-system view"):
+            session.execute("TABLE seen")
+        session.rollback()
+        session.begin_source()
+        assert session.execute("TABLE seen") == [(1,)]
+
+
+def test_servers_that_cannot_forbid_views(source_session, monkeypatch):
+    monkeypatch.setattr("copypump.postgres.session.Session.server_version", 150007)
+    forbid_relations(source_session, "no such kind")
+    monkeypatch.setattr("copypump.postgres.session.Session.server_version", 150008)
+    with pytest.raises(SourceError):
+        forbid_relations(source_session, "no such kind")
 
 
 def test_same_database(database, pg15, source_session):

@@ -87,7 +87,7 @@ def shut(session: Session) -> None:
 
 
 def test_nobody_can_say(proxy, table, monkeypatch):
-    monkeypatch.setattr("copypump.postgres.session.PATIENCE", 1.0)
+    monkeypatch.setattr("copypump.postgres.commit.PATIENCE", 1.0)
     monkeypatch.setattr(outcome, "connect", refuse)
     proxy.fault = Fault("up", "lose answer", seeing=b"COMMIT\0")
     session = Session(proxy.dsn(table), Side.TARGET)

@@ -12,24 +12,125 @@ from tests.servers import sql
 SECRET = "4711-secret"
 
 
+CASTS = (
+    "int",
+    "date",
+    "bool",
+    "json",
+    "inet",
+    "point",
+    "bit(3)",
+    "int[]",
+    "numeric",
+    "timestamptz",
+    "interval",
+    "uuid",
+)
+RAISE = "DO $$ BEGIN RAISE EXCEPTION {} ; END $$"
+
+
 @pytest.mark.parametrize(
     "query",
     [
-        f"SELECT '{SECRET}'::int",
-        f"SELECT '{SECRET}'::date",
-        f"SELECT '{SECRET}'::bool",
-        f"SELECT json '{{\"{SECRET}'",
+        *(f"SELECT '{SECRET}'::{name}" for name in CASTS),
+        *(f"SELECT a::{name} FROM (VALUES ('{SECRET}'::text)) AS v(a)" for name in (*CASTS, "regclass")),
+        "SELECT a::tsquery FROM (VALUES ('4711 secret'::text)) AS v(a)",
         "SELECT '47110000000000'::int",
         "SELECT '47110000000000'::text::int2",
-        f"DO $$ BEGIN RAISE EXCEPTION 'bad %', '{SECRET}'; END $$",
+        "SELECT '4711-47-11'::text::date",
+        "SELECT percentile_cont(4711) WITHIN GROUP (ORDER BY a) FROM (VALUES (1)) AS v(a)",
+        "SELECT make_date(4711, 47, 11)",
+        "SELECT 'x'::text::\"char\", '{4711'::text::int[]",
+        f"SELECT now() AT TIME ZONE '{SECRET}'",
+        f"SELECT to_date('{SECRET}', 'DD-MM-YYYY')",
+        f"SELECT to_date('11 {SECRET}', 'DD MON')",
+        "SELECT to_timestamp('4711', 'YYYY HH24:MI ')::int",
         f"SELECT ('{SECRET}' || E'\\n\"x')::uuid",
+        f"SELECT ('\"' || '{SECRET}')::text::int",
+        f"SELECT ('column \"{SECRET}\" ')::text::int8",
+        "SELECT convert_from('\\x471147ff'::bytea, 'UTF8')",
+        "SELECT convert_to(U&'\\4711', 'LATIN1')",
+        f"SELECT decode('{SECRET}', 'hex')",
+        f"SELECT decode('{SECRET}!', 'base64')",
+        f"SELECT jsonb_path_query(to_jsonb('{SECRET}'::text), '$.double()')",
+        f"DO $$ BEGIN EXECUTE 'SELECT \"' || '{SECRET}' || '\"'; END $$",
+        RAISE.format(f"'bad %', '{SECRET}'"),
+        *(
+            RAISE.format(f"'bad %', '{SECRET}' USING ERRCODE = '{code}'")
+            for code in ("23505", "22003", "42601", "XX000")
+        ),
+        RAISE.format(
+            f"USING MESSAGE = '{SECRET}', COLUMN = '{SECRET}', TABLE = '{SECRET}', CONSTRAINT = '{SECRET}'"
+        ),
+        RAISE.format(f"USING ERRCODE = '23505', MESSAGE = 'x', COLUMN = '{SECRET}', CONSTRAINT = '{SECRET}'"),
+        f"DO $$ BEGIN ASSERT false, '{SECRET}'; END $$",
     ],
 )
 def test_no_value_in_a_message(source_session, query):
     with pytest.raises(SourceError) as caught:
         source_session.execute(query)
-    assert "4711" not in str(caught.value)
-    assert caught.value.sqlstate
+    error = caught.value
+    assert "4711" not in f"{error} {error.hint}"
+    assert "0xff" not in str(error)
+    assert error.sqlstate
+
+
+def test_an_enums_value(database, source_session):
+    sql(database, "CREATE TYPE mood AS ENUM ('sad')")
+    with pytest.raises(SourceError) as caught:
+        source_session.execute(f"SELECT a::mood FROM (VALUES ('{SECRET}'::text)) AS v(a)")
+    assert caught.value.message == "invalid input value for enum mood: (not shown)"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("SELECT 'abc'::int", "invalid input syntax for type integer: (not shown)"),
+        ("SELECT 'abc'::text::int", "invalid input syntax for type integer: (not shown)"),
+        ("SELECT '99999999999'::text::int", "value (not shown) is out of range for type integer"),
+        (
+            "SELECT convert_from('\\xff'::bytea, 'UTF8')",
+            'invalid byte sequence for encoding "UTF8": (not shown)',
+        ),
+        (
+            "SELECT convert_to(U&'\\4711', 'LATIN1')",
+            'character with byte sequence (not shown) in encoding "UTF8" has no equivalent in encoding "LATIN1"',
+        ),
+        ("SELECT 1.5::numeric(2,2)", "numeric field overflow"),
+        ("SELECT 1 / 0", "division by zero"),
+        ("SELECT nowhere", 'column "nowhere" does not exist'),
+        ("SELECT nowhere(1)", "function nowhere(integer) does not exist"),
+        ("TABLE nowhere", 'relation "nowhere" does not exist'),
+        ("SELEC 1", 'syntax error at or near "SELEC"'),
+        ("SET LOCAL work_mem = 'much'", 'invalid value for parameter "work_mem": (not shown)'),
+    ],
+)
+def test_what_is_no_value_is_shown(source_session, query, message):
+    with pytest.raises(SourceError) as caught:
+        source_session.execute(query)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "shown"),
+    [
+        ("22003", "Wert »4711« ist außerhalb des gültigen Bereichs für Typ integer", "Wert (not shown) ist außerhalb des gültigen Bereichs für Typ integer"),
+        ("22P02", "syntaxe en entrée invalide pour le type integer : « 4711 »", "syntaxe en entrée invalide pour le type integer : (not shown)"),
+        ("38000", "ValueError: 4711", "a function or trigger raised an exception; its words, which may hold row values, are in the server's log"),
+        ("XX000", 'could not find: "4711"', "could not find: (not shown)"),
+        ("53100", 'could not extend file "base/1/2": No space left on device', 'could not extend file "base/1/2": No space left on device'),
+    ],
+)  # fmt: skip
+def test_words_of_other_languages_and_extensions(sqlstate, message, shown):
+    class Diag:
+        message_primary = message
+        context = table_name = column_name = constraint_name = statement_position = source_function = None
+
+    class Fault(psycopg.Error):
+        diag = Diag()
+
+    Fault.sqlstate = sqlstate
+    assert translate(Fault(), Side.SOURCE).message == shown
 
 
 def test_a_trigger_is_named_and_not_quoted(database, sql):
@@ -63,7 +164,7 @@ def test_row_in_another_language(database):
     class Diag:
         context = "COPY leute, Zeile 12, Spalte alter"
         message_primary = "ungültig"
-        table_name = column_name = constraint_name = None
+        table_name = column_name = constraint_name = statement_position = source_function = None
 
     class Fault(psycopg.Error):
         sqlstate = "22P03"
