@@ -1,4 +1,4 @@
-"""Walks the fields of a block along their types' trees, and puts the target's oids in the place of the source's.
+"""Walks the fields of a block along the trees of their types, and replaces the source's oids.
 
 Every length is checked to lie within the one around it before anything behind it is read; nothing is ever
 written but the four bytes of an oid that was found to be the expected one. See _rewrite.pyi for the nodes.
@@ -103,8 +103,8 @@ cdef Fault walk_part(Cursor *cursor, const Node *node, const uint8_t *end, bint 
 
 
 cdef Fault walk_array(Cursor *cursor, const Node *element, const uint8_t *end) noexcept nogil:
-    """array_send of PostgreSQL's arrayfuncs.c: dimensions, flags, oid, size and lower bound of each, elements."""
-    cdef uint32_t dimensions, flags, size, at
+    """array_send of PostgreSQL's arrayfuncs.c: head, sizes and lower bounds of the dimensions, elements."""
+    cdef uint32_t dimensions, flags, size, _dimension
     cdef int64_t items, most
     cdef Fault fault
     if end - cursor.at < 12:
@@ -122,7 +122,7 @@ cdef Fault walk_array(Cursor *cursor, const Node *element, const uint8_t *end) n
     # An item takes four bytes at least; so bounded, the product cannot overflow.
     most = (end - cursor.at) // 4
     items = dimensions != 0
-    for at in range(dimensions):
+    for _dimension in range(dimensions):
         size = load32(cursor.at)
         if size > <uint32_t>INT32_MAX:
             return HEAD

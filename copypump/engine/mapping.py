@@ -153,7 +153,7 @@ def _unread(
     landing: Column | None,
     target_name: str,
 ) -> Wire | Hidden:
-    """How a column goes that the transform does not read; RefusedError for an enum's label without a place."""
+    """How a column goes that nobody reads; RefusedError for an enum's label that the target lacks."""
     column = stream[index]
     if landing is None or landing.generated or same_values(column, landing):
         return Wire(index)
@@ -241,7 +241,7 @@ def _is_binary(type_: pa.DataType) -> bool:
 def _rewritten(
     mapped: Sequence[Mapped], stream: Sequence[Column], opaque: Sequence[int], target_name: str
 ) -> tuple[Walked, ...]:
-    """The columns whose bytes go on with other oids; RefusedError if two landings of one want different ones."""
+    """The columns whose bytes go on with other oids; RefusedError if two landings of one want two kinds."""
     landings: dict[int, Column] = {}
     for landing, origin in ((each.column, each.origin) for each in mapped):
         for index in _givers(landing, origin, stream, opaque):

@@ -180,8 +180,8 @@ def make_rewriter(
 ) -> Rewriter | None:
     """What is to be done within the bytes of the source's stream; None where it is nothing.
 
-    Infinite intervals came with PostgreSQL 17; an older server reads their bytes as a finite one. Wherever one
-    stands in a value that is read or lands, it is an error then.
+    Infinite intervals came with PostgreSQL 17; an older server reads their bytes as a finite one. Wherever
+    one stands in a value that is read or lands, it is an error then.
     """
     walked = {each.index: each for each in mapping.rewritten}
     finite = source_version >= INFINITE_INTERVALS > target_version
