@@ -15,7 +15,7 @@ from copypump.codec import types
 from copypump.codec.column import Column
 from copypump.codec.decoder import ROW_INDEX
 from copypump.codec.rewrite import Rewriter, Walked
-from copypump.codec.spelling import parse_arrow_type, spelling
+from copypump.codec.spelling import is_opaque, parse_arrow_type, spelling
 from copypump.engine.landing import Destination, find_landing, plan_destination
 from copypump.engine.mapping import Hidden, Mapping, Value, Wire, make_mapping
 from copypump.engine.options import Options
@@ -102,7 +102,6 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
     origin = plan_origin(source, options, transform, table)
     check_binary(origin)
     seen, unread = _seen(origin.columns, transform)
-    check_records(origin, unread)
     chosen = chosen_types(options.types, origin.columns)
     by_rows = transform is not None and transform.reads is not None
     fields = [types.field(column, chosen.get(column.name)) for column in origin.columns]
@@ -115,6 +114,7 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
             probe = probe.append(pa.field(ROW_INDEX, pa.int32(), nullable=False))
         output_schema = transform.probe(probe)
     output = [field for field in output_schema if field.name != ROW_INDEX]
+    check_records(origin, unread, output)
 
     destination = plan_destination(target, options, table, origin.columns, unread, output)
     mapping = make_mapping(
@@ -157,10 +157,11 @@ def check_binary(origin: Origin) -> None:
             )
 
 
-def check_records(origin: Origin, unread: Sequence[int]) -> None:
-    """RefusedError for an unread column of a pseudo-type (record and the like), which no table can have."""
-    for column in (origin.columns[index] for index in unread):
-        if column.type.kind == "p":
+def check_records(origin: Origin, unread: Sequence[int], output: Sequence[pa.Field[pa.DataType]]) -> None:
+    """RefusedError if bytes of a pseudo-type (record and the like) are to land, which no table can have."""
+    handed_on = {field.name for field in output if is_opaque(field.type)}
+    for index, column in enumerate(origin.columns):
+        if column.type.kind == "p" and (index in unread or column.name in handed_on):
             raise RefusedError(
                 f"no table can have a column of the pseudo-type {column.declared}",
                 side=Side.SOURCE,
