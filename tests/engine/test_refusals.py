@@ -94,23 +94,6 @@ def test_no_type_of_that_name_on_the_target(pair: Pair) -> None:
     assert refused(pair, table="t", create=True).column == "m"
 
 
-def test_oids_of_ones_own_types_inside_values(pair: Pair) -> None:
-    """An array of an enum carries the enum's oid, which differs between databases: never forwarded blindly."""
-    sql(pair.dst, "CREATE TYPE other AS ENUM ('x')")  # moves the oids apart
-    for dsn in pair:
-        sql(dsn, "CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TABLE t (m mood, many mood[])")
-    sql(pair.src, "INSERT INTO t VALUES ('happy', '{sad}')")
-    assert refused(pair, table="t").column == "many"
-    copypump.pump(pair.src, pair.dst, table="t", columns=["m"])
-    assert sql(pair.dst, "SELECT m::text FROM t") == [("happy",)]
-
-
-def test_enums_of_other_labels(pair: Pair) -> None:
-    sql(pair.src, "CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TABLE t (m mood)")
-    sql(pair.dst, "CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood)")
-    assert refused(pair, table="t").column == "m"
-
-
 def test_a_type_without_a_binary_form(pair: Pair) -> None:
     for dsn in pair:
         sql(dsn, "CREATE TABLE t (id int, acl aclitem)")
