@@ -46,10 +46,6 @@ class ServerType:
         """Whether values of this type can be sent in binary form: the type itself and all its parts."""
         return self.binary and all(part.has_binary for part in self.parts)
 
-    def holds(self, oid: int) -> bool:
-        """Whether a type of this oid stands inside a value of this type, at any depth."""
-        return any(part.oid == oid or part.holds(oid) for part in self.parts)
-
     @property
     def base(self) -> ServerType:
         """The type below all domains; its values are on the wire as they are."""

@@ -191,8 +191,9 @@ class Reshaper:
         if offered == origin.offered and mapped.type is not None:
             return mapped.type
         type_ = encoded_type(mapped.column, offered)
-        # The plan decided from the probe whose bytes are rewritten for this column.
-        surprise = is_opaque(offered) and not is_opaque(origin.offered) and mapped.type != type_
+        # The plan decided from the probe whose bytes may come here, and so whose oids are the target's.
+        other_kind = is_opaque(offered) != is_opaque(origin.offered) and mapped.column.wire_type.parts
+        surprise = type_ == pa.binary() and (mapped.type != type_ or other_kind)
         if type_ is None or surprise:
             raise TransformError(
                 f"batch {self._batches} has type {offered} here, which has no lossless way to"

@@ -164,6 +164,18 @@ def test_one_columns_bytes_cannot_have_two_kinds_of_oids(moods: Pair) -> None:
     assert error.value.column == "b"
 
 
+def test_bytes_that_the_probe_did_not_tell_of(moods: Pair) -> None:
+    """Whose oids become the target's was decided by the probe."""
+
+    def late(batch: pa.RecordBatch) -> pa.RecordBatch:
+        column = batch.column("c0") if batch.num_rows else pa.nulls(0)
+        return pa.RecordBatch.from_arrays([column], names=["c0"])
+
+    with pytest.raises(copypump.TransformError, match="no lossless way") as error:
+        copypump.pump(*moods, table="t", columns=["c0"], types={"c0": "opaque"}, transform=late)
+    assert error.value.column == "c0"
+
+
 def test_a_table_that_is_made(moods: Pair) -> None:
     sql(moods.dst, "DROP TABLE t")
     copypump.pump(*moods, table="t", create=True)
