@@ -22,6 +22,7 @@ extensions = [
     for name in (
         "copypump.codec._framing",
         "copypump.codec._fields",
+        "copypump.codec._rewrite",
         "copypump.codec._decode",
         "copypump.codec._decode_moments",
         "copypump.codec._decode_nested",

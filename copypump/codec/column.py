@@ -1,15 +1,16 @@
 """What one column is, as a server describes it; no Arrow and no connection in here.
 
 `postgres.catalog` fills these in, `codec.types` looks them up in the type table, the engine maps and checks
-them. Type oids below `FIRST_USER_OID` mean the same on every server; the others are one database's own.
+them. Type oids below `FIRST_OWN_OID` mean the same on every server; the others are one database's own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# FirstNormalObjectId of PostgreSQL's src/include/access/transam.h: initdb assigns only smaller ones.
-FIRST_USER_OID = 16384
+# FirstGenbkiObjectId of PostgreSQL's src/include/access/transam.h: smaller oids are written in its catalog's
+# sources; those from here on are given when a server is built, initialised or used.
+FIRST_OWN_OID = 10000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,51 +39,66 @@ class ServerType:
     @property
     def is_builtin(self) -> bool:
         """Whether the oid means the same type on every server."""
-        return self.oid < FIRST_USER_OID
+        return self.oid < FIRST_OWN_OID
 
     @property
     def has_binary(self) -> bool:
         """Whether values of this type can be sent in binary form: the type itself and all its parts."""
         return self.binary and all(part.has_binary for part in self.parts)
 
-    def holds(self, oid: int) -> bool:
-        """Whether a type of this oid stands inside a value of this type, at any depth."""
-        return any(part.oid == oid or part.holds(oid) for part in self.parts)
-
-    @property
-    def is_portable(self) -> bool:
-        """Whether no user-defined oid can stand inside a value of this type.
-
-        Arrays and composites carry the oids of their parts on the wire; domains, ranges and multiranges carry
-        none of their own, so only their parts are asked.
-        """
-        if self.is_array or self.kind == "c":
-            return all(part.is_builtin and part.is_portable for part in self.parts)
-        return all(part.is_portable for part in self.parts)
-
     @property
     def base(self) -> ServerType:
         """The type below all domains; its values are on the wire as they are."""
         return self.parts[0].base if self.kind == "d" else self
 
-    def same_wire(self, other: ServerType) -> bool:
-        """Whether values of this type are, byte for byte, values of `other` on another server.
+    @property
+    def carries_oids(self) -> bool:
+        """Whether the oids of the parts stand on the wire; domains, ranges and multiranges carry none."""
+        return self.is_array or self.kind == "c"
 
-        Built-in types are the same when their oid is; all others when kind, name and parts agree and, where
-        oids of user-defined types stand on the wire, those oids too. The schema of an extension's type may
-        differ between two databases, so it is not compared.
+    def same_wire(self, other: ServerType) -> bool:
+        """Whether values of this type are values of `other` on another server, but for oids within them.
+
+        Types that mean the same everywhere are the same when their oid is; all others when kind, name and
+        parts agree. An array and a multirange are what their one part is, since a server makes their names.
+        The schema of an extension's type may differ between two databases, so it is not compared. An enum's
+        labels must be there; their order is no matter of the wire.
         """
         mine, theirs = self.base, other.base
-        if mine.is_builtin or theirs.is_builtin:
-            return mine.oid == theirs.oid
+        made = (mine.is_array and theirs.is_array) or mine.kind == theirs.kind == "m"
+        if not (made and mine.parts and theirs.parts):
+            if (mine.is_builtin or theirs.is_builtin) and mine.oid != theirs.oid:
+                return False
+            if mine.kind != theirs.kind or mine.name != theirs.name or mine.is_array != theirs.is_array:
+                return False
+        named = set(mine.names) <= set(theirs.names) if mine.kind == "e" else mine.names == theirs.names
         return (
-            mine.kind == theirs.kind
-            and mine.name == theirs.name
-            and mine.names == theirs.names
+            named
             and len(mine.parts) == len(theirs.parts)
             and all(a.same_wire(b) for a, b in zip(mine.parts, theirs.parts, strict=True))
-            and (mine.is_portable or [part.oid for part in mine.parts] == [part.oid for part in theirs.parts])
         )
+
+    def same_oids(self, other: ServerType) -> bool:
+        """Whether the oids within values are those within values of `other`, a type of the same wire."""
+        mine, theirs = self.base, other.base
+        return all(
+            (a.oid == b.oid or not mine.carries_oids) and a.same_oids(b)
+            for a, b in zip(mine.parts, theirs.parts, strict=True)
+        )
+
+    def lacking(self, other: ServerType) -> tuple[ServerType, tuple[str, ...]] | None:
+        """Give the first enum at any depth that `other` has under the same name without all of its labels.
+
+        The enum is `other`'s; beside it stand the labels that it lacks.
+        """
+        mine, theirs = self.base, other.base
+        if mine.kind == theirs.kind == "e" and mine.name == theirs.name:
+            missing = tuple(label for label in mine.names if label not in theirs.names)
+            return (theirs, missing) if missing else None
+        if mine.kind != theirs.kind or mine.is_array != theirs.is_array:
+            return None
+        pairs = zip(mine.parts, theirs.parts, strict=False)
+        return next((found for a, b in pairs if (found := a.lacking(b)) is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +140,7 @@ class Column:
         multirange's "range".
         """
         wire = self.wire_type
-        if wire.is_array:
+        if wire.is_array and wire.parts:
             declared = self.declared.removesuffix("[]")
             return (Column("item", wire.parts[0], self.wire_typmod, declared),)
         if wire.kind == "c":

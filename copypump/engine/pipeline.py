@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from copypump.codec.decoder import Decoder
 from copypump.codec.framing import HEADER, TRAILER, Block, Framer
+from copypump.codec.rewrite import Rewriter
 from copypump.engine.queue import ByteQueue
 from copypump.engine.report import Counters, Progress
 from copypump.engine.reshape import Decoded, Reshaper
@@ -49,13 +50,14 @@ class Feed(Protocol):
 
 
 class WireFeed:
-    """Blocks of a server's COPY OUT, checked, and decoded by `decoder`."""
+    """Blocks of a server's COPY OUT, checked, changed by `rewriter`, and decoded by `decoder`."""
 
     def __init__(
         self,
         source: Source,
         framer: Framer,
         decoder: Decoder | None,
+        rewriter: Rewriter | None,
         batch_bytes: int,
         batch_rows: int,
         counters: Counters,
@@ -63,6 +65,7 @@ class WireFeed:
         self._source = source
         self._framer = framer
         self._decoder = decoder
+        self._rewriter = rewriter
         self._batch_bytes = batch_bytes
         self._batch_rows = batch_rows
         self._counters = counters
@@ -86,16 +89,21 @@ class WireFeed:
         """Yield checked blocks to the end of the stream.
 
         Raises:
-            DecodeError: the stream breaks the format or ends early.
+            DecodeError: the stream breaks the format or ends early, or a value is not of its type.
+            CastError: the rewriter's: a value that the target would read as another.
             SourceError: the server's own error, or a command tag that counts other rows than came.
 
         """
         counters, stage = self._counters, self._counters.stages["read"]
+        rewriter = self._rewriter
         while True:
             start, waited = time.perf_counter(), self._source.waited_ns
             data = self._source.read(self._batch_bytes, self._batch_rows)
             wait = (self._source.waited_ns - waited) / 1e9
             blocks = [] if data is None else self._framer.feed(data)
+            if rewriter is not None:
+                for block in blocks:
+                    rewriter.rewrite(block)
             stage.waiting += wait
             counters.source_wait += wait
             stage.busy += time.perf_counter() - start - wait

@@ -14,7 +14,8 @@ import pyarrow as pa
 from copypump.codec import types
 from copypump.codec.column import Column
 from copypump.codec.decoder import ROW_INDEX
-from copypump.codec.spelling import parse_arrow_type, spelling
+from copypump.codec.rewrite import Rewriter, Walked
+from copypump.codec.spelling import is_opaque, parse_arrow_type, spelling
 from copypump.engine.landing import Destination, find_landing, plan_destination
 from copypump.engine.mapping import Hidden, Mapping, Value, Wire, make_mapping
 from copypump.engine.options import Options
@@ -24,13 +25,15 @@ from copypump.errors import RefusedError, Side
 from copypump.postgres.session import Session
 from copypump.transforms import Transform
 
-INTERVAL_OID = 1186
 INFINITE_INTERVALS = 170000  # the server version that they came with
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run, decided. `decoding` is None where whole rows go through as they are."""
+    """One run, decided. `decoding` is None where whole rows go through, but for what `rewriter` does in them.
+
+    `rewriter` is None where it would have nothing to do.
+    """
 
     options: Options
     origin: Origin
@@ -39,6 +42,7 @@ class Plan:
     input: pa.Schema
     output: pa.Schema
     decoding: Decoding | None
+    rewriter: Rewriter | None
     mapping: Mapping
     statements: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -70,11 +74,13 @@ class Plan:
 
     def _column_lines(self) -> list[str]:
         sources = self.origin.columns
+        rewritten = {walked.index for walked in self.mapping.rewritten}
         lines = []
         for mapped in self.mapping.mapped:
             match mapped.origin:
                 case Wire(index):
-                    way = f"{sources[index].name} {sources[index].declared}, bytes as they are"
+                    bytes_ = "bytes, oids rewritten" if index in rewritten else "bytes as they are"
+                    way = f"{sources[index].name} {sources[index].declared}, {bytes_}"
                 case Hidden(index, offered):
                     way = f"{sources[index].name} {sources[index].declared}, checked as {offered}"
                 case Value(name, offered):
@@ -95,8 +101,8 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
     table = find_landing(target, options)
     origin = plan_origin(source, options, transform, table)
     check_binary(origin)
-    chosen = chosen_types(options.types, origin.columns)
     seen, unread = _seen(origin.columns, transform)
+    chosen = chosen_types(options.types, origin.columns)
     by_rows = transform is not None and transform.reads is not None
     fields = [types.field(column, chosen.get(column.name)) for column in origin.columns]
     input_schema = pa.schema([fields[i] for i in seen])
@@ -108,6 +114,7 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
             probe = probe.append(pa.field(ROW_INDEX, pa.int32(), nullable=False))
         output_schema = transform.probe(probe)
     output = [field for field in output_schema if field.name != ROW_INDEX]
+    check_records(origin, unread, output)
 
     destination = plan_destination(target, options, table, origin.columns, unread, output)
     mapping = make_mapping(
@@ -118,12 +125,10 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
         destination.columns,
         destination.name,
     )
-    finite = to_be_finite(origin, chosen, source.server_version, target.server_version)
-    hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)} | set(finite) - set(
-        seen
-    )
+    hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)}
     forward = transform is None and not hidden and mapping.is_forward(len(origin.columns))
-    decoding = Decoding(origin.columns, seen, tuple(sorted(hidden)), chosen, finite, row_index=by_rows)
+    decoding = Decoding(origin.columns, seen, tuple(sorted(hidden)), chosen, row_index=by_rows)
+    rewriter = make_rewriter(origin.columns, seen, mapping, source.server_version, target.server_version)
     return Plan(
         options=options,
         origin=origin,
@@ -132,6 +137,7 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
         input=input_schema,
         output=output_schema,
         decoding=None if forward else decoding,
+        rewriter=rewriter,
         mapping=mapping,
         statements=target_statements(destination, mapping, options),
         warnings=_warnings(origin, destination),
@@ -151,35 +157,40 @@ def check_binary(origin: Origin) -> None:
             )
 
 
-def to_be_finite(
-    origin: Origin,
-    chosen: collections.abc.Mapping[str, pa.DataType],
-    source_version: int,
-    target_version: int,
-) -> tuple[int, ...]:
-    """Indices of the columns whose intervals must be finite, because an infinite one would change silently.
-
-    Infinite intervals came with PostgreSQL 17; an older server reads their bytes as a finite one.
-
-    Raises:
-        RefusedError: intervals stand where nobody looks: inside of a column's values, or in opaque bytes.
-
-    """
-    if not source_version >= INFINITE_INTERVALS > target_version:
-        return ()
-    finite = []
+def check_records(origin: Origin, unread: Sequence[int], output: Sequence[pa.Field[pa.DataType]]) -> None:
+    """RefusedError if bytes of a pseudo-type (record and the like) are to land, which no table can have."""
+    handed_on = {field.name for field in output if is_opaque(field.type)}
     for index, column in enumerate(origin.columns):
-        if column.wire_type.oid == INTERVAL_OID and column.name not in chosen:
-            finite.append(index)
-        elif column.wire_type.oid == INTERVAL_OID or column.wire_type.holds(INTERVAL_OID):
+        if column.type.kind == "p" and (index in unread or column.name in handed_on):
             raise RefusedError(
-                f"{column.declared} may hold infinite intervals, which the target would read as finite ones",
+                f"no table can have a column of the pseudo-type {column.declared}",
                 side=Side.SOURCE,
                 table=origin.name,
                 column=column.name,
-                hint="leave it out, or read it as text: --query 'select ..., x::text as x from ...'",
+                hint="select a record's attributes one by one, or cast it to a type that both sides have:"
+                " --query 'select ..., x::my_type as x from ...'",
             )
-    return tuple(finite)
+
+
+def make_rewriter(
+    columns: Sequence[Column],
+    seen: Sequence[int],
+    mapping: Mapping,
+    source_version: int,
+    target_version: int,
+) -> Rewriter | None:
+    """What is to be done within the bytes of the source's stream; None where it is nothing.
+
+    Infinite intervals came with PostgreSQL 17; an older server reads their bytes as a finite one. Wherever
+    one stands in a value that is read or lands, it is an error then.
+    """
+    walked = {each.index: each for each in mapping.rewritten}
+    finite = source_version >= INFINITE_INTERVALS > target_version
+    if finite:
+        going = set(seen) | {m.origin.index for m in mapping.mapped if not isinstance(m.origin, Value)}
+        walked = {i: walked.get(i, Walked(i, columns[i], columns[i].type)) for i in sorted(going)}
+    rewriter = Rewriter(list(walked.values()), finite=finite)
+    return rewriter if rewriter.columns else None
 
 
 def chosen_types(

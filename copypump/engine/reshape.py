@@ -18,25 +18,22 @@ from copypump.codec.column import Column
 from copypump.codec.decoder import ROW_INDEX, Decoder
 from copypump.codec.encoder import EncodedColumn, Encoder
 from copypump.codec.framing import Block
+from copypump.codec.spelling import is_opaque
 from copypump.engine.mapping import Hidden, Mapped, Value, Wire
 from copypump.engine.mapping import Mapping as ColumnMapping
 from copypump.engine.report import Stage
-from copypump.errors import CastError, TransformError
+from copypump.errors import TransformError
 from copypump.transforms import Transform
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """What is decoded of each block: the columns that the transform sees, and those that only we need.
-
-    `finite` are those, of either kind, that must hold no infinite interval.
-    """
+    """What is decoded of each block: the columns that the transform sees, and those that only we need."""
 
     columns: tuple[Column, ...]
     seen: tuple[int, ...]
     hidden: tuple[int, ...]
     types: Mapping[str, pa.DataType]
-    finite: tuple[int, ...]
     row_index: bool
 
     def decoder(self) -> Decoder:
@@ -79,16 +76,10 @@ class Reshaper:
         self._hidden = {
             index: self._seen_width + i for i, index in enumerate(decoding.hidden if decoding else ())
         }
-        self._finite: list[tuple[int, str]] = []
-        if decoding:
-            places = {index: place for place, index in enumerate((*decoding.seen, *decoding.hidden))}
-            self._finite = [(places[index], decoding.columns[index].name) for index in decoding.finite]
         self._way: _Way | None = None
 
     def reshape(self, decoded: Decoded) -> Iterator[bytearray]:
         """Yield the encoded rows of one block, in pieces of about the batch size."""
-        for index, name in self._finite:
-            _check_finite(decoded.batch.column(index), name, decoded.first_row)
         for batch, rows in self._pieces(decoded):
             start = time.perf_counter()
             encoded = self._encode(batch, rows, decoded)
@@ -200,7 +191,10 @@ class Reshaper:
         if offered == origin.offered and mapped.type is not None:
             return mapped.type
         type_ = encoded_type(mapped.column, offered)
-        if type_ is None:
+        # The plan decided from the probe whose bytes may come here, and so whose oids are the target's.
+        other_kind = is_opaque(offered) != is_opaque(origin.offered) and mapped.column.wire_type.parts
+        surprise = type_ == pa.binary() and (mapped.type != type_ or other_kind)
+        if type_ is None or surprise:
             raise TransformError(
                 f"batch {self._batches} has type {offered} here, which has no lossless way to"
                 f" {mapped.column.declared}; the probe on an empty batch gave {origin.offered}",
@@ -208,27 +202,6 @@ class Reshaper:
                 hint="let the transform return the same type for every batch",
             )
         return type_
-
-
-def _check_finite(array: pa.Array[Any], name: str, first_row: int) -> None:
-    """CastError if an interval is infinite: as PostgreSQL 17 has it, all three parts largest or smallest."""
-    import pyarrow.compute as pc  # rare: between servers before and after 17 only
-
-    assert isinstance(array, pa.StructArray)
-    bits = {"months": 32, "days": 32, "microseconds": 64}
-    for sign, kind in ((0, "infinity"), (-1, "-infinity")):
-        ends = [
-            pc.equal(array.field(part), pa.scalar(sign ^ ((1 << (width - 1)) - 1), array.field(part).type))
-            for part, width in bits.items()
-        ]
-        row = pc.index(pc.and_(pc.and_(ends[0], ends[1]), ends[2]), True).as_py()
-        if row >= 0:
-            raise CastError(
-                f"{kind} has no place in an interval of a server before 17",
-                column=name,
-                row=first_row + row + 1,
-                hint="replace it in the query or the transform, or move to a newer server",
-            )
 
 
 @dataclass(frozen=True, slots=True)

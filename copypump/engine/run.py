@@ -186,9 +186,10 @@ def _same_table(why: str, plan: Plan) -> RefusedError:
 def _middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Reshaper | None]:
     """What stands between the two COPYs: all of it, or for rows that go through whole, the framing alone."""
     options, decoding = plan.options, plan.decoding
-    framer = Framer(len(plan.origin.columns), positions=decoding is not None, batch_rows=options.batch_rows)
+    positions = decoding is not None or plan.rewriter is not None
+    framer = Framer(len(plan.origin.columns), positions=positions, batch_rows=options.batch_rows)
     decoder = None if decoding is None else decoding.decoder()
-    feed = WireFeed(source, framer, decoder, options.batch_bytes, options.batch_rows, counters)
+    feed = WireFeed(source, framer, decoder, plan.rewriter, options.batch_bytes, options.batch_rows, counters)
     if decoding is None:
         return feed, None
     stages = counters.stages

@@ -116,7 +116,9 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
             source = Source(session)
             source.start(origin.copy)
             framer = Framer(len(origin.columns), positions=True, batch_rows=options.batch_rows)
-            feed = WireFeed(source, framer, decoder, options.batch_bytes, options.batch_rows, Counters())
+            feed = WireFeed(
+                source, framer, decoder, None, options.batch_bytes, options.batch_rows, Counters()
+            )
             self._stack, self._feed = stack.pop_all(), feed
         return pa.RecordBatchReader.from_batches(decoder.schema, _Batches(feed))
 
