@@ -14,7 +14,6 @@ from psycopg import sql
 
 from copypump.codec.column import Column
 from copypump.engine.create import create_statement, created_columns
-from copypump.engine.mapping import Mapping
 from copypump.engine.modes import MODES
 from copypump.engine.options import Options
 from copypump.engine.origin import no_such_table
@@ -52,11 +51,6 @@ class Destination:
     def only(self) -> sql.SQL:
         """What keeps a statement from an ordinary table's inheritance children; COPY never reaches them."""
         return sql.SQL("ONLY " if self.table is not None and self.table.kind == "r" else "")
-
-    def copy(self, mapping: Mapping) -> sql.Composable:
-        """The COPY ... FROM STDIN of a mapping's columns."""
-        names = sql.SQL(", ").join(sql.Identifier(m.column.name) for m in mapping.mapped)
-        return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(self.identifier, names)
 
 
 def find_landing(target: Session, options: Options) -> Table | None:

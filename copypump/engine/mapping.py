@@ -19,6 +19,7 @@ from copypump.codec.spelling import is_opaque, spelling
 from copypump.codec.types import Kernel, is_opaque_of, pg_type
 from copypump.codec.typmod import widens
 from copypump.errors import RefusedError
+from copypump.postgres.names import show_name
 
 # The oids of text and varchar.
 UNLIMITED_TEXT = (25, 1043)
@@ -153,9 +154,17 @@ def _mapped(
             f"{spelling(origin.offered)}{came_from} has no lossless way to {landing.declared}",
             table=target_name,
             column=landing.name,
-            hint="change the column's type in the transform or on the target, or leave it out",
+            hint=_hint(landing.name, origin.offered, source),
         )
     return Mapped(landing, origin, encoded)
+
+
+def _hint(name: str, offered: pa.DataType, source: Column | None) -> str:
+    """The ways out; one is the server's own cast, which takes any text of a source's column, if told to."""
+    hint = "change the column's type in the transform or on the target, or leave it out"
+    if source is not None and pa.types.is_string(offered):
+        hint += f"; or let the target cast the text: --type {show_name(name)}=text"
+    return hint
 
 
 def _bytes_fit(landing: Column, origin: Value | Hidden, stream: Sequence[Column]) -> bool:

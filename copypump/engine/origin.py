@@ -6,27 +6,53 @@ no error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
-from copypump.codec.column import Column
+from copypump.codec.column import Column, ServerType
+from copypump.codec.types import Kernel, pg_type
 from copypump.engine.options import Options
 from copypump.errors import RefusedError, Side, UsageError
 from copypump.postgres.catalog import Table, bare_query, describe_query, find_table, lock_table, suggest
 from copypump.postgres.session import Session
 from copypump.transforms import Transform
 
+TEXT = ServerType(25, "pg_catalog", "text")
+
+# What a session's, role's or database's own settings must not do to a value's text: round floats and spell
+# dates, intervals and bytes in ways that another server reads as something else (those of pg_dump). DateStyle
+# keeps the order of day and month, by which a query's own literals are read; TimeZone stays, because views
+# and queries compute with it, and a timestamptz's text says its offset.
+_TEXT_SETTINGS = (
+    ("DateStyle", "ISO"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "3"),
+    ("bytea_output", "hex"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where rows come from: a table (with its lock) or a query, and the columns of its stream, in order."""
+    """Where rows come from: a table (with its lock) or a query, and the columns of its stream, in order.
+
+    `texts` are, by name, the columns that the user wants read as text, as they are on the source; in
+    `columns` they are of type text. `settings` are the statements that make their text exact, run in the
+    source's transaction before its COPY.
+    """
 
     name: str
     table: Table | None
     columns: tuple[Column, ...]
     copy: sql.Composable
+    texts: Mapping[str, Column] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
+
+    def declared(self, index: int) -> str:
+        """Give the type of a column as the source's SQL writes it, also where it is read as text."""
+        column = self.columns[index]
+        return self.texts.get(column.name, column).declared
 
 
 def plan_origin(
@@ -35,16 +61,21 @@ def plan_origin(
     """Describe what is read: the table's columns that are wanted, or the query's."""
     if options.query is not None:
         query = bare_query(options.query)
-        columns = describe_query(source, query)
-        return Origin("a query", None, columns, copy_query(sql.SQL(query)))
+        found = describe_query(source, query)
+        columns, texts = _as_text(found, options)
+        select: sql.Composable = sql.SQL(query)
+        if texts:
+            select = sql.SQL("SELECT {} FROM (\n{}\n) AS q").format(_selected(found, texts), select)
+        return Origin("a query", None, columns, copy_query(select), texts, _settings(texts, None))
     assert options.table is not None
     table = find_table(source, options.table)
     if table is None:
         raise no_such_table(source, options.table, "name it as SQL would: [SCHEMA.]NAME")
-    columns = _chosen_columns(table, options.columns, transform, landing)
-    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
-    plain = table.kind == "r" and options.where is None and not any(c.generated for c in columns)
-    if plain:
+    found = _chosen_columns(table, options.columns, transform, landing)
+    columns, texts = _as_text(found, options)
+    names = _selected(found, texts)
+    settings = _settings(texts, table if options.where is None else None)
+    if table.kind == "r" and options.where is None and not texts and not any(c.generated for c in columns):
         copy: sql.Composable = sql.SQL("COPY {} ({}) TO STDOUT (FORMAT BINARY)").format(
             table.qualified, names
         )
@@ -63,7 +94,43 @@ def plan_origin(
             # On lines of its own, so that a comment at its end hides nothing of ours.
             select = sql.SQL("{} WHERE (\n{}\n)").format(select, sql.SQL(options.where))
         copy = copy_query(select)
-    return Origin(str(table), table, columns, copy)
+    return Origin(str(table), table, columns, copy, texts, settings)
+
+
+def _as_text(found: Sequence[Column], options: Options) -> tuple[tuple[Column, ...], dict[str, Column]]:
+    """The stream's columns, those of `--type COLUMN=text` made text, and these as they were, by name."""
+    texts = {column.name: column for column in found if column.name in options.as_text}
+    columns = (
+        replace(column, type=TEXT, typmod=-1, declared="text") if column.name in texts else column
+        for column in found
+    )
+    return tuple(columns), texts
+
+
+def _selected(columns: Sequence[Column], texts: Mapping[str, Column]) -> sql.Composable:
+    """The list of columns, with the casts to text."""
+    cast = sql.SQL("{0}::pg_catalog.text AS {0}")
+    return sql.SQL(", ").join(
+        cast.format(sql.Identifier(column.name))
+        # What is text on the wire needs no cast, and bpchar's would take off its blanks.
+        if column.name in texts and pg_type(column).kernel is not Kernel.TEXT
+        else sql.Identifier(column.name)
+        for column in columns
+    )
+
+
+def _settings(texts: Mapping[str, Column], plain: Table | None) -> tuple[str, ...]:
+    """The statements before a COPY of texts; `plain` is the table where nothing but its columns is read.
+
+    What a reg* type names is written with its schema unless the search_path finds it; but a view, a query or
+    a condition may itself depend on that path.
+    """
+    if not texts:
+        return ()
+    settings = [f"SET LOCAL {name} = {value}" for name, value in _TEXT_SETTINGS]
+    if plain is not None and plain.kind in "rpm":
+        settings.append("SET LOCAL search_path = ''")
+    return tuple(settings)
 
 
 def no_such_table(session: Session, name: str, hint: str) -> RefusedError:
@@ -86,13 +153,15 @@ def begin_origin(
     if origin.table is not None:
         lock_table(source, origin.table)
     again = plan_origin(source, options, transform, landing)
-    if again.columns != origin.columns or again.table != origin.table:
+    if again != origin:
         raise RefusedError(
             "the source changed after the plan was made",
             side=Side.SOURCE,
             table=origin.name,
             hint="run again",
         )
+    for setting in origin.settings:
+        source.execute(setting)
 
 
 def copy_query(query: sql.Composable) -> sql.Composable:

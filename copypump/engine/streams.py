@@ -20,6 +20,7 @@ from copypump.engine.plan import check_binary, chosen_types
 from copypump.engine.report import Counters, Report
 from copypump.engine.reshape import Reshaper
 from copypump.engine.run import OnProgress, reported
+from copypump.engine.sink import make_sink
 from copypump.errors import Side, UsageError
 from copypump.postgres.connect import Connection
 from copypump.postgres.interrupt import Aborted, Interrupt
@@ -160,9 +161,19 @@ def write(
         report.target = str(begin_landing(target, destination, options))
         stages = counters.stages
         reshaper = Reshaper(None, None, mapping, batch_bytes, stages["transform"], stages["encode"])
-        copy = destination.copy(mapping)
+        sink = make_sink(target, destination, mapping, {})
         feed = ArrowFeed(reader, counters)
-        move(feed, reshaper, target, copy, interrupt, counters, batch_bytes, on_progress, progress_interval)
+        move(
+            feed,
+            reshaper,
+            target,
+            sink.copy,
+            interrupt,
+            counters,
+            batch_bytes,
+            on_progress,
+            progress_interval,
+        )
         finish_landing(target, destination, options, report)
     return report
 
