@@ -6,7 +6,7 @@ Nothing is visible to anybody before the COMMIT of `finish_landing`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ from copypump.engine.report import Counters, Progress, Report
 from copypump.engine.reshape import Reshaper
 from copypump.errors import RefusedError, Side
 from copypump.postgres.catalog import Table, find_table, has_rows, lock_table
+from copypump.postgres.extensions import Extension
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.names import parse_name, quote_name, show_name
 from copypump.postgres.session import Session
@@ -68,11 +69,12 @@ def plan_destination(
     stream: Sequence[Column],
     unread: Sequence[int],
     output: Sequence[pa.Field[pa.DataType]],
+    extensions: Mapping[int, Extension],
 ) -> Destination:
     """Describe where rows land: `table`, or the one to be made for these columns (see `created_columns`)."""
     if table is not None:
         return Destination(str(table), table, table.columns, None, table.qualified)
-    columns = created_columns(target, stream, unread, output, options.target_name)
+    columns = created_columns(target, stream, unread, output, options.target_name, extensions)
     schema, plain = parse_name(options.target_name)
     parts = (plain,) if schema is None else (schema, plain)
     display = quote_name(plain) if schema is None else show_name(schema, plain)

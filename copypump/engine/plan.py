@@ -15,6 +15,7 @@ from copypump.codec import types
 from copypump.codec.column import Column
 from copypump.codec.decoder import ROW_INDEX
 from copypump.codec.spelling import parse_arrow_type, spelling
+from copypump.engine.differences import find_differences
 from copypump.engine.landing import Destination, find_landing, plan_destination
 from copypump.engine.mapping import Hidden, Mapping, Value, Wire, make_mapping
 from copypump.engine.options import Options, is_text
@@ -22,6 +23,7 @@ from copypump.engine.origin import Origin, plan_origin
 from copypump.engine.reshape import Decoding
 from copypump.engine.sink import Sink, cast_on_target, make_sink, staged
 from copypump.errors import RefusedError, Side
+from copypump.postgres.extensions import extensions_of
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
 from copypump.transforms import Transform
@@ -143,7 +145,8 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
         output_schema = transform.probe(probe)
     output = [field for field in output_schema if field.name != ROW_INDEX]
 
-    destination = plan_destination(target, options, table, origin.columns, unread, output)
+    extensions = extensions_of(source, [column.type for column in origin.columns])
+    destination = plan_destination(target, options, table, origin.columns, unread, output, extensions)
     names = [origin.columns[index].name for index in unread]
     cast = cast_on_target(destination, options.as_text, names, output)
     mapping = make_mapping(
@@ -172,7 +175,10 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
         mapping=mapping,
         sink=sink,
         statements=target_statements(destination, sink, options),
-        warnings=_warnings(origin, destination),
+        warnings=(
+            *_warnings(origin, destination),
+            *find_differences(source, target, origin, mapping, destination.columns, extensions),
+        ),
     )
 
 

@@ -155,7 +155,7 @@ def write(
         target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt))
         target.begin_target()
         fields = list(reader.schema)
-        destination = plan_destination(target, options, find_landing(target, options), (), (), fields)
+        destination = plan_destination(target, options, find_landing(target, options), (), (), fields, {})
         mapping = make_mapping((), (), (), fields, destination.columns, destination.name)
         report.target = destination.name
         report.target = str(begin_landing(target, destination, options))
