@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import pyarrow as pa
 from psycopg import sql
@@ -23,6 +24,7 @@ from copypump.postgres.catalog import describe_query
 from copypump.postgres.extensions import Extension, find_type, is_available
 from copypump.postgres.names import parse_name, show_name
 from copypump.postgres.session import Session
+from copypump.postgres.types import load_types
 
 # What an Arrow type without a PostgreSQL past becomes; each holds every value of its Arrow type.
 SQL_TYPES: dict[pa.DataType, str] = {
@@ -79,8 +81,9 @@ class Past:
         told = field.metadata or {}
         try:
             schema, name = parse_name(told[b"PG:type"].decode())
-            declared = told.get(b"PG:declared", told[b"PG:type"]).decode()
-            return cls(schema or "pg_catalog", name, int(told[b"PG:typmod"]), declared)
+            if schema is not None:
+                declared = told.get(b"PG:declared", told[b"PG:type"]).decode()
+                return cls(schema, name, int(told[b"PG:typmod"]), declared)
         except (KeyError, ValueError, RefusedError):  # it only informs: what cannot be read tells nothing
             pass
         if isinstance(field.type, pa.OpaqueType) and field.type.vendor_name == VENDOR:
@@ -141,29 +144,30 @@ def created_columns(
     """
     made = {field.name for field in output}
     sources = {column.name: column for column in stream}
-    declared: dict[str, str] = {}
+    pasts: dict[str, Past] = {}
     for column in (stream[index] for index in unread):
         if column.name not in made:
-            past = Past.of_column(column, extensions)
-            declared[column.name] = _found(target, table, column.name, past)
-    told: dict[str, str] = {}
+            pasts[column.name] = Past.of_column(column, extensions)
     for field in output:
         source = sources.get(field.name)
-        if source is None and (known := Past.of_field(field)):
-            told[field.name] = _found(target, table, field.name, known)
+        if source is None and (told := Past.of_field(field)):
+            pasts[field.name] = told
         elif source is not None and _keeps(source, field.type):
-            past = Past.of_column(source, extensions)
-            declared[field.name] = _found(target, table, field.name, past)
-    offered = {field.name: field.type for field in output}
-    for column in _described(target, told.items()):
-        if _keeps(column, offered[column.name]):
-            declared[column.name] = told[column.name]
+            pasts[field.name] = Past.of_column(source, extensions)
+    columns = _as_before(target, table, pasts)
+    following: dict[str, str] = {}
     for field in output:
-        if field.name not in declared:
-            declared[field.name] = _following(target, table, field)
-    order = [column.name for column in stream if column.name in declared]
-    order += [name for name in declared if name not in sources]
-    return _described(target, [(name, declared[name]) for name in order])
+        kept = columns.get(field.name)
+        if kept is not None and _keeps(kept, field.type):
+            continue
+        if _is_hstore(field.type):
+            columns |= _as_before(target, table, {field.name: _HSTORE})
+        else:
+            following[field.name] = _following(field, table)
+    columns |= _described(target, following)
+    order = [column.name for column in stream if column.name in columns]
+    order += [field.name for field in output if field.name not in sources]
+    return tuple(columns[name] for name in dict.fromkeys(order))
 
 
 def create_statement(name: Sequence[str], columns: Sequence[Column]) -> sql.Composed:
@@ -185,11 +189,20 @@ def _keeps(source: Column, offered: pa.DataType) -> bool:
     )
 
 
-def _found(target: Session, table: str, column: str, past: Past) -> str:
-    """A past's type as the target's SQL writes it (RefusedError: it has none)."""
-    found = find_type(target, past.schema, past.name, past.typmod)
-    if found is not None:
-        return found
+def _as_before(target: Session, table: str, pasts: Mapping[str, Past]) -> dict[str, Column]:
+    """Columns of the types that they had, as the target knows these (RefusedError: it lacks one)."""
+    found = {
+        name: find_type(target, past.schema, past.name, past.typmod) or _refuse(target, table, name, past)
+        for name, past in pasts.items()
+    }
+    types = load_types(target, {oid for oid, _ in found.values()})
+    return {
+        name: Column(name, types[oid], pasts[name].typmod, declared)
+        for name, (oid, declared) in found.items()
+    }
+
+
+def _refuse(target: Session, table: str, column: str, past: Past) -> NoReturn:
     extension = past.extension or (past.name if is_available(target, past.name) else None)
     if extension is not None:
         create = f"CREATE EXTENSION {show_name(extension)} on the target"
@@ -205,15 +218,16 @@ def _found(target: Session, table: str, column: str, past: Past) -> str:
     )
 
 
-def _following(target: Session, table: str, field: pa.Field[pa.DataType]) -> str:
+def _is_hstore(type_: pa.DataType) -> bool:
+    return isinstance(type_, pa.MapType) and sql_type(type_.key_type) == sql_type(type_.item_type) == "text"
+
+
+def _following(field: pa.Field[pa.DataType], table: str) -> str:
     """The type that follows from Arrow's (RefusedError: none does)."""
-    type_ = field.type
-    if isinstance(type_, pa.MapType) and sql_type(type_.key_type) == sql_type(type_.item_type) == "text":
-        return _found(target, table, field.name, _HSTORE)
-    found = sql_type(type_)
+    found = sql_type(field.type)
     if found is None:
         raise RefusedError(
-            f"no PostgreSQL type follows from {spelling(type_)}",
+            f"no PostgreSQL type follows from {spelling(field.type)}",
             table=table,
             column=field.name,
             hint="cast it in the transform, or create the table yourself",
@@ -221,11 +235,13 @@ def _following(target: Session, table: str, field: pa.Field[pa.DataType]) -> str
     return found
 
 
-def _described(target: Session, declared: Iterable[tuple[str, str]]) -> tuple[Column, ...]:
-    """The columns as the target knows their types, which are as it writes them itself."""
+def _described(target: Session, declared: Mapping[str, str]) -> dict[str, Column]:
+    """Columns of types of the server's own (of a domain it would tell the base type alone)."""
     values = [
-        sql.SQL("NULL::{} AS {}").format(sql.SQL(type_), sql.Identifier(name)) for name, type_ in declared
+        sql.SQL("NULL::{} AS {}").format(sql.SQL(type_), sql.Identifier(name))
+        for name, type_ in declared.items()
     ]
     if not values:
-        return ()
-    return describe_query(target, sql.SQL("SELECT {}").format(sql.SQL(", ").join(values)).as_string())
+        return {}
+    query = sql.SQL("SELECT {}").format(sql.SQL(", ").join(values)).as_string()
+    return {column.name: column for column in describe_query(target, query)}

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copypump.codec.column import Column, ServerType
 from copypump.engine.mapping import Mapping as ColumnMapping
 from copypump.engine.mapping import Value
-from copypump.engine.origin import Origin
+from copypump.engine.origin import NO_ENCODING, Origin, is_raw
 from copypump.errors import RefusedError
 from copypump.postgres.extensions import Extension, extensions_of
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
 
 MONEY_OID = 790
-NO_ENCODING = "SQL_ASCII"
 
 
 def find_differences(
@@ -87,13 +86,16 @@ def _check_money(
 
 
 def same_locale(one: str, other: str) -> bool:
-    """Whether two names of locales mean the same: encodings are spelled in several ways, and POSIX is C."""
+    """Whether two names of locales write money alike.
+
+    Encodings are spelled in several ways; POSIX is C, and so, for money, is C in any encoding.
+    """
     return _plain_locale(one) == _plain_locale(other)
 
 
 def _plain_locale(name: str) -> str:
     language, dot, encoding = name.partition(".")
-    return ("C" if language == "POSIX" else language) + dot + encoding.lower().replace("-", "")
+    return "C" if language in ("C", "POSIX") else language + dot + encoding.lower().replace("-", "")
 
 
 def _is_reg(type_: ServerType) -> bool:
@@ -134,11 +136,12 @@ def _other_versions(
 
 
 def _encodings(source: Session, target: Session) -> Iterator[str]:
-    if source.server_encoding == NO_ENCODING:
-        checked = "nobody checks it" if target.server_encoding == NO_ENCODING else "the target checks that"
+    if is_raw(source):
+        checked = "nobody" if is_raw(target) else "the target"
         yield (
-            f"the source's database has the encoding {NO_ENCODING}, which says nothing of its text: it is"
-            f" taken for UTF-8. Columns that are read are checked here, row by row; of others {checked}"
+            f"the source's database has the encoding {NO_ENCODING}: its text may be in any. What is read must"
+            " be UTF-8, which is checked row by row (--type COLUMN=opaque reads the bytes); all else goes as"
+            f" bytes, which {checked} checks"
         )
-    elif target.server_encoding == NO_ENCODING:
-        yield f"the target's database has the encoding {NO_ENCODING}: text is kept there as UTF-8"
+    elif is_raw(target):
+        yield f"the target's database has the encoding {NO_ENCODING}: its text will be UTF-8"

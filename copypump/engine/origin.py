@@ -33,12 +33,23 @@ _TEXT_SETTINGS = (
 )
 
 
+NO_ENCODING = "SQL_ASCII"
+
+# Else the server holds such text against the session's encoding, and names no row where it does not fit.
+RAW = f"SET LOCAL client_encoding = {NO_ENCODING}"
+
+
+def is_raw(session: Session) -> bool:
+    """Whether a database says nothing of the encoding of its text, which is then any bytes."""
+    return session.server_encoding == NO_ENCODING
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where rows come from: a table (with its lock) or a query, and the columns of its stream, in order.
 
     `texts` are, by name, the columns that the user wants read as text, as they are on the source; in
-    `columns` they are of type text. `settings` are the statements that make their text exact, run in the
+    `columns` they are of type text. `settings` are the statements that make what comes exact, run in the
     source's transaction before its COPY.
     """
 
@@ -66,7 +77,7 @@ def plan_origin(
         select: sql.Composable = sql.SQL(query)
         if texts:
             select = sql.SQL("SELECT {} FROM (\n{}\n) AS q").format(_selected(found, texts), select)
-        return Origin("a query", None, columns, copy_query(select), texts, _settings(texts, None))
+        return Origin("a query", None, columns, copy_query(select), texts, _settings(source, texts, None))
     assert options.table is not None
     table = find_table(source, options.table)
     if table is None:
@@ -74,7 +85,7 @@ def plan_origin(
     found = _chosen_columns(table, options.columns, transform, landing)
     columns, texts = _as_text(found, options)
     names = _selected(found, texts)
-    settings = _settings(texts, table if options.where is None else None)
+    settings = _settings(source, texts, table if options.where is None else None)
     if table.kind == "r" and options.where is None and not texts and not any(c.generated for c in columns):
         copy: sql.Composable = sql.SQL("COPY {} ({}) TO STDOUT (FORMAT BINARY)").format(
             table.qualified, names
@@ -119,17 +130,17 @@ def _selected(columns: Sequence[Column], texts: Mapping[str, Column]) -> sql.Com
     )
 
 
-def _settings(texts: Mapping[str, Column], plain: Table | None) -> tuple[str, ...]:
-    """The statements before a COPY of texts; `plain` is the table where nothing but its columns is read.
+def _settings(source: Session, texts: Mapping[str, Column], plain: Table | None) -> tuple[str, ...]:
+    """The statements before the COPY; `plain` is the table where nothing but its columns is read.
 
     What a reg* type names is written with its schema unless the search_path finds it; but a view, a query or
     a condition may itself depend on that path.
     """
-    if not texts:
-        return ()
-    settings = [f"SET LOCAL {name} = {value}" for name, value in _TEXT_SETTINGS]
-    if plain is not None and plain.kind in "rpm":
+    settings = [f"SET LOCAL {name} = {value}" for name, value in _TEXT_SETTINGS if texts]
+    if texts and plain is not None and plain.kind in "rpm":
         settings.append("SET LOCAL search_path = ''")
+    if is_raw(source):
+        settings.append(RAW)
     return tuple(settings)
 
 

@@ -19,7 +19,7 @@ from copypump.engine.differences import find_differences
 from copypump.engine.landing import Destination, find_landing, plan_destination
 from copypump.engine.mapping import Hidden, Mapping, Value, Wire, make_mapping
 from copypump.engine.options import Options, is_text
-from copypump.engine.origin import Origin, plan_origin
+from copypump.engine.origin import Origin, is_raw, plan_origin
 from copypump.engine.reshape import Decoding
 from copypump.engine.sink import Sink, cast_on_target, make_sink, staged
 from copypump.errors import RefusedError, Side
@@ -157,7 +157,7 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
         staged(destination.columns, cast),
         destination.name,
     )
-    sink = make_sink(target, destination, mapping, cast)
+    sink = make_sink(target, destination, mapping, cast, raw=is_raw(source))
     finite = to_be_finite(origin, chosen, source.server_version, target.server_version)
     hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)} | set(finite) - set(
         seen

@@ -17,7 +17,7 @@ from copypump.codec.casts import encoded_type
 from copypump.codec.column import Column
 from copypump.engine.landing import Destination
 from copypump.engine.mapping import Mapping as ColumnMapping
-from copypump.engine.origin import TEXT
+from copypump.engine.origin import RAW, TEXT, is_raw
 from copypump.errors import CastError, RefusedError, Side, TargetError
 from copypump.postgres.session import Session
 from copypump.postgres.translate import told
@@ -33,24 +33,6 @@ _INTERVAL = 1186
 
 
 @dataclass(frozen=True, slots=True)
-class Staging:
-    """A temporary table: how it is made, and the COPY into it."""
-
-    create: sql.Composable
-    copy: sql.Composable
-
-    @classmethod
-    def of(cls, columns: Sequence[Column]) -> Staging:
-        """The staging table of these columns; of a column only its name and type are asked."""
-        body = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.declared))
-            for column in columns
-        )
-        create = sql.SQL("CREATE TEMPORARY TABLE copypump_staging ({}) ON COMMIT DROP").format(body)
-        return cls(create, copy_into(STAGING, columns))
-
-
-@dataclass(frozen=True, slots=True)
 class Check:
     """A query that counts the staged values which the cast to a column's type would change in silence."""
 
@@ -59,35 +41,52 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Sink:
-    """Where the COPY goes, and what is done with its rows; all in the target's transaction.
+class Staging:
+    """How the rows of a staging table come into the target.
 
-    `staging`, `settings`, `checks` and `insert` are of rows that are cast on their way to the target;
-    `cast` are the columns of which that is so.
+    `create` makes it; after the COPY come `settings`, `checks` and `insert`. `cast` are the target's columns
+    that have another type there.
     """
+
+    create: sql.Composable
+    settings: tuple[str, ...]
+    checks: tuple[Check, ...]
+    insert: sql.Composable
+    cast: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where the COPY goes, and what is done before and after it, in the target's transaction."""
 
     copy: sql.Composable
     staging: Staging | None = None
     settings: tuple[str, ...] = ()
-    checks: tuple[Check, ...] = ()
-    insert: sql.Composable | None = None
-    cast: tuple[Column, ...] = ()
 
     @property
     def statements(self) -> tuple[str, ...]:
         """The very statements, in order."""
+        before, after = self.staging, self.staging
         return (
-            *([self.staging.create.as_string()] if self.staging else []),
-            self.copy.as_string(),
+            *([before.create.as_string()] if before else []),
             *self.settings,
-            *(check.count.as_string() for check in self.checks),
-            *([self.insert.as_string()] if self.insert else []),
+            self.copy.as_string(),
+            *(after.settings if after else []),
+            *(check.count.as_string() for check in (after.checks if after else [])),
+            *([after.insert.as_string()] if after else []),
         )
 
+    @property
+    def cast(self) -> tuple[Column, ...]:
+        """The target's columns that its server casts text to."""
+        return self.staging.cast if self.staging else ()
+
     def begin(self, target: Session) -> None:
-        """Make the staging table, where there is one."""
+        """Do what comes before the COPY."""
         if self.staging is not None:
             target.execute(self.staging.create)
+        for setting in self.settings:
+            target.execute(setting)
 
     def finish(self, target: Session, table: str, rows: int) -> None:
         """Bring the `rows` that COPY took from the staging table into the target.
@@ -98,15 +97,16 @@ class Sink:
                 than were staged.
 
         """
-        if self.insert is None:
+        staging = self.staging
+        if staging is None:
             return
-        for setting in self.settings:
+        for setting in staging.settings:
             target.execute(setting)
         try:
-            for check in self.checks:
+            for check in staging.checks:
                 self._check(target, check, table)
             with told(Side.TARGET, table=table):
-                landed = target.results(self.insert)[-1].command_tuples
+                landed = target.results(staging.insert)[-1].command_tuples
         except TargetError as error:
             raise self._placed(error) from None
         if landed != rows:
@@ -175,19 +175,27 @@ def staged(columns: Sequence[Column], cast: Mapping[str, Column]) -> tuple[Colum
 
 
 def make_sink(
-    target: Session, destination: Destination, mapping: ColumnMapping, cast: Mapping[str, Column]
+    target: Session,
+    destination: Destination,
+    mapping: ColumnMapping,
+    cast: Mapping[str, Column],
+    *,
+    raw: bool = False,
 ) -> Sink:
     """Decide where the rows of a mapping go; through a staging table where columns of it are `cast`.
 
+    With `raw`, text may be any bytes, and a target that takes them gets them.
+
     Raises:
-        RefusedError: the target does not let us make one, or would not do with its rows what COPY does.
+        RefusedError: the target does not let us make a staging table, or would not do with its rows what COPY
+            does.
 
     """
     columns = [mapped.column for mapped in mapping.mapped]
+    settings = (RAW,) if raw and is_raw(target) else ()
     if not cast:
-        return Sink(copy_into(destination.identifier, columns))
+        return Sink(copy_into(destination.identifier, columns), settings=settings)
     _refuse_staging(target, destination)
-    staging = Staging.of(columns)
     names = [sql.Identifier(column.name) for column in columns]
     values = [
         sql.SQL("{}::{}").format(name, sql.SQL(cast[column.name].declared)) if column.name in cast else name
@@ -203,14 +211,22 @@ def make_sink(
         STAGING,
     )
     landing = tuple(cast[column.name] for column in columns if column.name in cast)
-    return Sink(
-        copy=staging.copy,
-        staging=staging,
+    staging = Staging(
+        create=create_staging(columns),
         settings=tuple(f"SET LOCAL {name} = {value}" for name, value in _TEXT_SETTINGS),
         checks=tuple(check for column in landing if (check := _exactness(target, column)) is not None),
         insert=insert,
         cast=landing,
     )
+    return Sink(copy_into(STAGING, columns), staging, settings)
+
+
+def create_staging(columns: Sequence[Column]) -> sql.Composable:
+    """CREATE TABLE of a staging table, with names and types alone of these columns."""
+    body = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.declared)) for column in columns
+    )
+    return sql.SQL("CREATE TEMPORARY TABLE copypump_staging ({}) ON COMMIT DROP").format(body)
 
 
 def _refuse_staging(target: Session, destination: Destination) -> None:

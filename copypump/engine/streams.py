@@ -161,19 +161,9 @@ def write(
         report.target = str(begin_landing(target, destination, options))
         stages = counters.stages
         reshaper = Reshaper(None, None, mapping, batch_bytes, stages["transform"], stages["encode"])
-        sink = make_sink(target, destination, mapping, {})
+        copy = make_sink(target, destination, mapping, {}).copy
         feed = ArrowFeed(reader, counters)
-        move(
-            feed,
-            reshaper,
-            target,
-            sink.copy,
-            interrupt,
-            counters,
-            batch_bytes,
-            on_progress,
-            progress_interval,
-        )
+        move(feed, reshaper, target, copy, interrupt, counters, batch_bytes, on_progress, progress_interval)
         finish_landing(target, destination, options, report)
     return report
 

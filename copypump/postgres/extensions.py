@@ -28,7 +28,7 @@ SELECT d.objid, e.extname, e.extversion
 
 # 0: of this schema; 1: found by the search_path; 2: of an extension, wherever that was put.
 _NAMED = """
-SELECT pg_catalog.format_type(found.oid, $3::pg_catalog.int4)
+SELECT found.oid, pg_catalog.format_type(found.oid, $3::pg_catalog.int4)
   FROM (SELECT t.oid,
                CASE WHEN n.nspname OPERATOR(pg_catalog.=) $1::pg_catalog.text THEN 0
                     WHEN pg_catalog.pg_type_is_visible(t.oid) THEN 1
@@ -56,14 +56,14 @@ def extensions_of(session: Session, types: Iterable[ServerType]) -> dict[int, Ex
     return {int(oid): Extension(name, version) for oid, name, version in session.execute(_MEMBERS, [array])}
 
 
-def find_type(session: Session, schema: str, name: str, typmod: int = -1) -> str | None:
-    """Return how SQL writes the type of this name, with its typmod; None where there is none.
+def find_type(session: Session, schema: str, name: str, typmod: int) -> tuple[int, str] | None:
+    """Return the oid of the type of this name, and how SQL writes it with this typmod; None: there is none.
 
     That of this schema; else the one that the search_path finds; else an extension's, in whatever schema that
     was put. One that merely has the name, elsewhere, is another type.
     """
     found = session.execute(_NAMED, [schema, name, typmod])
-    return str(found[0][0]) if found else None
+    return (int(found[0][0]), str(found[0][1])) if found else None
 
 
 def is_available(session: Session, name: str) -> bool:
