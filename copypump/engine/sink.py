@@ -66,15 +66,11 @@ class Sink:
     @property
     def statements(self) -> tuple[str, ...]:
         """The very statements, in order."""
-        before, after = self.staging, self.staging
-        return (
-            *([before.create.as_string()] if before else []),
-            *self.settings,
-            self.copy.as_string(),
-            *(after.settings if after else []),
-            *(check.count.as_string() for check in (after.checks if after else [])),
-            *([after.insert.as_string()] if after else []),
-        )
+        staging, copy = self.staging, (*self.settings, self.copy.as_string())
+        if staging is None:
+            return copy
+        checks = (check.count.as_string() for check in staging.checks)
+        return (staging.create.as_string(), *copy, *staging.settings, *checks, staging.insert.as_string())
 
     @property
     def cast(self) -> tuple[Column, ...]:

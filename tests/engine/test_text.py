@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +18,7 @@ from copypump.engine.api import plan
 from copypump.errors import CastError, CopypumpError, ExitCode, RefusedError, TargetError
 from tests.conftest import Pair
 from tests.engine.conftest import wire
-from tests.servers import SystemServer, role, sql
+from tests.servers import Server, SystemServer, role, sql
 
 # Column type, and values of it as SQL; the way back from text is the server's cast for each of them.
 VALUES = {
@@ -262,6 +267,54 @@ def test_rows_that_a_trigger_drops(pair: Pair) -> None:
     error = failed(pair, table="t", types={"net": "text"})
     assert error.exit_code == ExitCode.TARGET
     assert "2 rows were staged, but 1 landed" in str(error)
+
+
+def slow(pair: Pair) -> None:
+    """A target that sleeps for a minute while the rows go from the staging table into it."""
+    sql(pair.src, "CREATE TABLE t (net inet); INSERT INTO t VALUES ('10.0.0.1')")
+    sql(
+        pair.dst,
+        """CREATE TABLE t (net inet);
+           CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS
+               $$BEGIN PERFORM pg_sleep(60); RETURN NEW; END$$;
+           CREATE TRIGGER sleep BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION sleep()""",
+    )
+
+
+def when_asleep(server: Server, do: Callable[[], object]) -> threading.Thread:
+    """Call `do` from another thread once a session of ours sleeps."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + 30
+        while not any(event == "PgSleep" for _, _, event, _ in server.sessions()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        do()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_ctrl_c_while_the_target_casts(pair: Pair, pg16: Server) -> None:
+    slow(pair)
+    thread = when_asleep(pg16, lambda: os.kill(os.getpid(), signal.SIGINT))
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        copypump.pump(pair.src, pair.dst, table="t", types={"net": "text"})
+    assert time.monotonic() - began < 30
+    thread.join()
+    assert sql(pair.dst, "SELECT count(*) FROM t") == [(0,)]
+
+
+def test_a_target_that_dies_while_it_casts(pair: Pair, pg16: Server) -> None:
+    slow(pair)
+    [(name,)] = sql(pair.dst, "SELECT current_database()")
+    thread = when_asleep(pg16, lambda: pg16.kill_sessions(name))
+    error = failed(pair, table="t", types={"net": "text"})
+    thread.join()
+    assert error.exit_code == ExitCode.TARGET
+    assert "nothing was committed" in str(error.state)
 
 
 def test_nothing_is_cast_without_a_wish(pair: Pair) -> None:
