@@ -169,6 +169,63 @@ def test_types_of_extensions(same_server_pair: Pair) -> None:
     assert wire(pair.dst, "TABLE made") == wire(pair.src, "SELECT c, d FROM t")
 
 
+# Types that users make, their arrays, and all that stands within values ------------------------------------
+
+NESTED = {
+    "mood": "'happy'",
+    "mood[]": "'{sad,NULL}'",
+    "place": "'(1,happy)'",
+    "place[]": """'{"(1,sad)"}'""",
+    "price": "1.5",
+    "price[]": "'{1.25,NULL}'",
+    "span": "'[1,5)'",
+    "int4range": "'[1,4)'",
+    "int4multirange": "'{[1,3)}'",
+    "integer[]": "'{1,NULL,3}'",
+    "character varying(20)[]": "'{x}'",
+    "numeric(10,2)[]": "'{1.25}'",
+    "bit(5)": "'10101'",
+    "bit varying": "'1'",
+    "time with time zone": "'12:00:00+02'",
+    "interval": "'1 mon 2 days'",
+}
+
+
+@pytest.fixture
+def nested(pair: Pair) -> Pair:
+    """`t` on the source, and its types, under other oids, on both."""
+    sql(pair.dst, "CREATE TYPE other AS ENUM ('x')")
+    for dsn in pair:
+        sql(
+            dsn,
+            """CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TYPE place AS (x int, m mood);
+               CREATE DOMAIN price AS numeric(10,2); CREATE TYPE span AS RANGE (subtype = int8)""",
+        )
+    sql(pair.src, f"CREATE TABLE t ({', '.join(f'c{i} {type_}' for i, type_ in enumerate(NESTED))})")
+    sql(
+        pair.src,
+        f"INSERT INTO t VALUES ({', '.join(NESTED.values())}), ({', '.join(['NULL'] * len(NESTED))})",
+    )
+    return pair
+
+
+@pytest.mark.parametrize("way", ["read and write", "read by a transform", "as text, and cast back"])
+def test_types_of_users(nested: Pair, way: str) -> None:
+    options: dict[str, Any] = {"table": "t", "into": "made", "create": True}
+    if way == "read and write":
+        with copypump.read(nested.src, table="t") as batches:
+            copypump.write(nested.dst, "made", batches, create=True)
+    elif way == "read by a transform":
+        copypump.pump(nested.src, nested.dst, **options, transform=lambda batch: batch)
+    else:
+        columns = ", ".join(f"c{i} {type_}" for i, type_ in enumerate(NESTED))
+        sql(nested.dst, f"CREATE TABLE made ({columns})")
+        types = {f"c{i}": "text" for i in range(len(NESTED))}
+        copypump.pump(nested.src, nested.dst, table="t", into="made", types=types)
+    assert list(made(nested.dst).values()) == list(NESTED)
+    assert sql(nested.dst, "SELECT made::text FROM made") == sql(nested.src, "SELECT t::text FROM t")
+
+
 # What follows from Arrow --------------------------------------------------------------------------------
 
 FOLLOWING: dict[pa.DataType, str] = {
@@ -231,3 +288,39 @@ def test_an_opaque_type_has_its_own_name(database: str) -> None:
 def test_maps_want_hstore(database: str) -> None:
     table = pa.table({"a": pa.array([[("k", "v")]], pa.map_(pa.utf8(), pa.utf8()))})
     assert "CREATE EXTENSION hstore" in str(refused(database, table).hint)
+
+
+def test_columns_without_a_past(database: str) -> None:
+    sql(database, "CREATE SCHEMA ext; CREATE EXTENSION hstore SCHEMA ext")
+    parts = pa.struct([("months", pa.int32()), ("days", pa.int32()), ("microseconds", pa.int64())])
+    columns: dict[str, tuple[str, pa.Array[Any], list[str | None]]] = {
+        "a": ("integer[]", pa.array([[1, None], None, []], pa.list_(pa.int32())), ["{1,NULL}", None, "{}"]),
+        "b": (
+            "real[]",
+            pa.array([[1, 2], None, [3, 4]], pa.list_(pa.float32(), 2)),
+            ["{1,2}", None, "{3,4}"],
+        ),
+        "c": ("text[]", pa.array([["x"], [], None], pa.large_list(pa.utf8())), ["{x}", "{}", None]),
+        "d": (
+            "ext.hstore",
+            pa.array([[("k", "v")], None, []], pa.map_(pa.utf8(), pa.utf8())),
+            ['"k"=>"v"', None, ""],
+        ),
+        "e": (
+            "interval",
+            pa.array([(1, 2, 3), None, (0, 0, 0)], parts),
+            ["1 mon 2 days 00:00:00.000003", None, "00:00:00"],
+        ),
+        "f": ("text", pa.array(["x", None, "x"]).dictionary_encode(), ["x", None, "x"]),
+        "g": (
+            "bytea",
+            pa.array([b"abcd", None, b"efgh"], pa.binary(4)),
+            [r"\x61626364", None, r"\x65666768"],
+        ),
+    }
+    copypump.write(
+        database, "made", pa.table({name: array for name, (_, array, _) in columns.items()}), create=True
+    )
+    assert made(database) == {name: type_ for name, (type_, _, _) in columns.items()}
+    for name, (_, _, values) in columns.items():
+        assert sql(database, f"SELECT {name}::text FROM made") == [(value,) for value in values]
