@@ -165,7 +165,8 @@ transforming = together(
         metavar="COLUMN=ARROW_TYPE",
         callback=_typed,
         multiple=True,
-        help="Decode a column as this type, such as price=decimal128(18,4); repeatable.",
+        help="Decode a column as this type, such as price=decimal128(18,4); repeatable. COLUMN=text lets the"
+        " source cast it to text, and the target cast it back where it does not land in text.",
     ),
 )
 

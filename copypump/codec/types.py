@@ -10,6 +10,7 @@ goes back as they are.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -329,7 +330,11 @@ def arrow_type(column: Column, chosen: pa.DataType | None = None) -> pa.DataType
 
 
 def field(column: Column, chosen: pa.DataType | None = None) -> pa.Field[pa.DataType]:
-    """Give the Arrow field of a column, with the server's oid, typmod and type name as metadata."""
+    """Give the Arrow field of a column, with the server's oid, typmod and type name as metadata.
+
+    PG:type is the type's own name, with its schema, each quoted where SQL would quote it; PG:declared is the
+    type as the server writes it, typmod and all.
+    """
     server_type = column.type
     return pa.field(
         column.name,
@@ -338,9 +343,14 @@ def field(column: Column, chosen: pa.DataType | None = None) -> pa.Field[pa.Data
         metadata={
             b"PG:oid": str(server_type.oid).encode(),
             b"PG:typmod": str(column.typmod).encode(),
-            b"PG:type": f"{server_type.schema}.{server_type.name}".encode(),
+            b"PG:type": ".".join(map(_quoted, (server_type.schema, server_type.name))).encode(),
+            b"PG:declared": column.declared.encode(),
         },
     )
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch("[a-z_][a-z0-9_$]*", name) else '"' + name.replace('"', '""') + '"'
 
 
 class Facts(NamedTuple):

@@ -5,6 +5,7 @@ Nothing is visible to anybody before the COMMIT of `finish_landing`.
 
 from __future__ import annotations
 
+import collections.abc
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from copypump.postgres.catalog import (
     may_create,
     row_security_applies,
 )
+from copypump.postgres.extensions import Extension
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.names import parse_name, quote_name, show_name
 from copypump.postgres.session import Session
@@ -62,11 +64,6 @@ class Destination:
         """What keeps a statement from an ordinary table's inheritance children; COPY never reaches them."""
         return sql.SQL("ONLY " if self.table is not None and self.table.kind == "r" else "")
 
-    def copy(self, mapping: Mapping) -> sql.Composable:
-        """The COPY ... FROM STDIN of a mapping's columns."""
-        names = sql.SQL(", ").join(sql.Identifier(m.column.name) for m in mapping.mapped)
-        return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(self.identifier, names)
-
 
 def find_landing(target: Session, options: Options) -> Table | None:
     """The target table; None where it is yet to be made (RefusedError if that was not asked for)."""
@@ -83,11 +80,12 @@ def plan_destination(
     stream: Sequence[Column],
     unread: Sequence[int],
     output: Sequence[pa.Field[pa.DataType]],
+    extensions: collections.abc.Mapping[int, Extension],
 ) -> Destination:
     """Describe where rows land: `table`, or the one to be made for these columns (see `created_columns`)."""
     if table is not None:
         return Destination(str(table), table, table.columns, None, table.qualified)
-    columns = created_columns(target, stream, unread, output, options.target_name)
+    columns = created_columns(target, stream, unread, output, options.target_name, extensions)
     schema, plain = parse_name(options.target_name)
     parts = (plain,) if schema is None else (schema, plain)
     display = quote_name(plain) if schema is None else show_name(schema, plain)

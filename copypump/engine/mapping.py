@@ -188,10 +188,20 @@ def _mapped(
             f"{spelling(origin.offered)}{came_from} has no lossless way to {landing.declared}",
             table=target_name,
             column=landing.name,
-            hint="change the column's type in the transform or on the target, leave it out, or let it pass"
-            " unread (copypump.reads): its bytes then stay as they are",
+            hint=_hint(landing.name, origin.offered, source),
         )
     return Mapped(landing, origin, encoded)
+
+
+def _hint(name: str, offered: pa.DataType, source: Column | None) -> str:
+    """The ways out; one is the server's own cast, which takes any text of a source's column, if told to."""
+    hint = (
+        "change the column's type in the transform or on the target, leave it out, or let it pass unread"
+        " (copypump.reads): its bytes then stay as they are"
+    )
+    if source is not None and pa.types.is_string(offered):
+        hint += f"; or let the target cast the text: --type {show_name(name)}=text"
+    return hint
 
 
 def _givers(

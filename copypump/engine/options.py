@@ -40,7 +40,9 @@ class PumpOptions(TypedDict, total=False):
         create: make the target table from the output schema if it is missing.
         batch_rows: the most rows of one batch.
         batch_bytes: about how many wire bytes make one batch.
-        types: the Arrow type to decode a column as, by column name, as text (`decimal128(18,4)`).
+        types: the Arrow type to decode a column as, by column name, as `decimal128(18,4)` is written; or
+            `text`: the source casts the whole column to text, and where it does not land in a column that
+            takes text, the target casts it back.
 
     """
 
@@ -57,6 +59,11 @@ class PumpOptions(TypedDict, total=False):
     batch_rows: int
     batch_bytes: int
     types: Mapping[str, str]
+
+
+def is_text(wish: str) -> bool:
+    """Whether one of `types` wants the source's own text of a column; no Arrow type is called so."""
+    return wish.strip().lower() == "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,11 @@ class Options:
             raise UsageError("batch_rows must lie between 1 and 16,777,216")
         if not 1 <= self.batch_bytes <= MAX_BATCH_BYTES:
             raise UsageError(f"batch_bytes must lie between 1 and {MAX_BATCH_BYTES:,}")
+
+    @property
+    def as_text(self) -> frozenset[str]:
+        """The columns that the source shall cast to text."""
+        return frozenset(name for name, type_ in self.types.items() if is_text(type_))
 
     @property
     def load_mode(self) -> LoadMode | None:

@@ -6,12 +6,13 @@ no error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
-from copypump.codec.column import Column
+from copypump.codec.column import Column, ServerType
+from copypump.codec.types import Kernel, pg_type
 from copypump.engine.options import Options
 from copypump.errors import RefusedError, Side, UsageError
 from copypump.postgres.catalog import (
@@ -29,15 +30,51 @@ from copypump.transforms import Transform
 # nobody can put it in the table's place. A partition may be a foreign table.
 FORBIDDEN = {"r": "view, foreign-table", "p": "view", "m": "view, foreign-table"}
 
+TEXT = ServerType(25, "pg_catalog", "text")
+
+# What a session's, role's or database's own settings must not do to a value's text: round floats and spell
+# dates, intervals and bytes in ways that another server reads as something else (those of pg_dump). DateStyle
+# keeps the order of day and month, by which a query's own literals are read; TimeZone stays, because views
+# and queries compute with it, and a timestamptz's text says its offset.
+_TEXT_SETTINGS = (
+    ("DateStyle", "ISO"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "3"),
+    ("bytea_output", "hex"),
+)
+
+
+NO_ENCODING = "SQL_ASCII"
+
+# Else the server holds such text against the session's encoding, and names no row where it does not fit.
+RAW = f"SET LOCAL client_encoding = {NO_ENCODING}"
+
+
+def is_raw(session: Session) -> bool:
+    """Whether a database says nothing of the encoding of its text, which is then any bytes."""
+    return session.server_encoding == NO_ENCODING
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where rows come from: a table (with its lock) or a query, and the columns of its stream, in order."""
+    """Where rows come from: a table (with its lock) or a query, and the columns of its stream, in order.
+
+    `texts` are, by name, the columns that the user wants read as text, as they are on the source; in
+    `columns` they are of type text. `settings` are the statements that make what comes exact, run in the
+    source's transaction before its COPY.
+    """
 
     name: str
     table: Table | None
     columns: tuple[Column, ...]
     copy: sql.Composable
+    texts: Mapping[str, Column] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
+
+    def declared(self, index: int) -> str:
+        """Give the type of a column as the source's SQL writes it, also where it is read as text."""
+        column = self.columns[index]
+        return self.texts.get(column.name, column).declared
 
 
 def plan_origin(
@@ -46,19 +83,26 @@ def plan_origin(
     """Describe what is read: the table's columns that are wanted, or the query's."""
     if options.query is not None:
         query = bare_query(options.query)
-        copy = copy_query(sql.SQL(query))
-        # The very text that will run, for its syntax; then the query as COPY sees it, for its columns.
-        parse(source, copy.as_string(), ours=len("COPY (\n"))
-        columns = describe_query(source, f"(\n{query}\n)", ours=len("(\n"))
-        return Origin("a query", None, columns, copy)
+        # On lines of its own, so that a comment at its end hides nothing of ours. As COPY sees it, for its
+        # columns; the very text that will run is parsed below, for its syntax.
+        found = describe_query(source, f"(\n{query}\n)", ours=len("(\n"))
+        columns, texts = _as_text(found, options)
+        before: sql.Composable = sql.SQL("")
+        if texts:
+            before = sql.SQL("SELECT {} FROM (\n").format(_selected(found, texts))
+        after = sql.SQL("\n) AS q" if texts else "")
+        copy = copy_query(before + sql.SQL(query) + after)
+        parse(source, copy.as_string(), ours=len("COPY (\n") + len(before.as_string()))
+        return Origin("a query", None, columns, copy, texts, _settings(source, texts, None))
     assert options.table is not None
     table = find_table(source, options.table)
     if table is None:
         raise no_such_table(source, options.table, "name it as SQL would: [SCHEMA.]NAME")
-    columns = _chosen_columns(table, options.columns, transform, landing)
-    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
-    plain = table.kind == "r" and options.where is None and not any(c.generated for c in columns)
-    if plain:
+    found = _chosen_columns(table, options.columns, transform, landing)
+    columns, texts = _as_text(found, options)
+    names = _selected(found, texts)
+    settings = _settings(source, texts, table if options.where is None else None)
+    if table.kind == "r" and options.where is None and not texts and not any(c.generated for c in columns):
         copy = sql.SQL("COPY {} ({}) TO STDOUT (FORMAT BINARY)").format(table.qualified, names)
     else:
         select = sql.SQL("SELECT {} FROM {}{}").format(
@@ -72,7 +116,43 @@ def plan_origin(
             # Parsed now, so that its faults are found, and its tables locked, before anything moves.
             describe_query(source, select.as_string(), ours=ours)
         copy = copy_query(select)
-    return Origin(str(table), table, columns, copy)
+    return Origin(str(table), table, columns, copy, texts, settings)
+
+
+def _as_text(found: Sequence[Column], options: Options) -> tuple[tuple[Column, ...], dict[str, Column]]:
+    """The stream's columns, those of `--type COLUMN=text` made text, and these as they were, by name."""
+    texts = {column.name: column for column in found if column.name in options.as_text}
+    columns = (
+        replace(column, type=TEXT, typmod=-1, declared="text") if column.name in texts else column
+        for column in found
+    )
+    return tuple(columns), texts
+
+
+def _selected(columns: Sequence[Column], texts: Mapping[str, Column]) -> sql.Composable:
+    """The list of columns, with the casts to text."""
+    cast = sql.SQL("{0}::pg_catalog.text AS {0}")
+    return sql.SQL(", ").join(
+        cast.format(sql.Identifier(column.name))
+        # What is text on the wire needs no cast, and bpchar's would take off its blanks.
+        if column.name in texts and pg_type(column).kernel is not Kernel.TEXT
+        else sql.Identifier(column.name)
+        for column in columns
+    )
+
+
+def _settings(source: Session, texts: Mapping[str, Column], plain: Table | None) -> tuple[str, ...]:
+    """The statements before the COPY; `plain` is the table where nothing but its columns is read.
+
+    What a reg* type names is written with its schema unless the search_path finds it; but a view, a query or
+    a condition may itself depend on that path.
+    """
+    settings = [f"SET LOCAL {name} = {value}" for name, value in _TEXT_SETTINGS if texts]
+    if texts and plain is not None and plain.kind in "rpm":
+        settings.append("SET LOCAL search_path = ''")
+    if is_raw(source):
+        settings.append(RAW)
+    return tuple(settings)
 
 
 def no_such_table(session: Session, name: str, hint: str) -> RefusedError:
@@ -97,13 +177,15 @@ def begin_origin(
         if options.where is None and origin.table.kind in FORBIDDEN:
             forbid_relations(source, FORBIDDEN[origin.table.kind])
     again = plan_origin(source, options, transform, landing)
-    if again.columns != origin.columns or again.table != origin.table:
+    if again != origin:
         raise RefusedError(
             "the source changed after the plan was made",
             side=Side.SOURCE,
             table=origin.name,
             hint="run again",
         )
+    for setting in origin.settings:
+        source.execute(setting)
 
 
 def copy_query(query: sql.Composable) -> sql.Composable:

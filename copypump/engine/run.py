@@ -99,15 +99,17 @@ def run(
                 begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
                 with _watched(source, target, plan, interrupt):
                     report.target = str(begin_landing(target, plan.destination, plan.mapping, options))
+                    plan.sink.begin(target)
                     copy_out = Source(source)
                     copy_out.start(plan.origin.copy)
                     feed, reshaper = _middle(plan, copy_out, counters)
                     move(
-                        feed, reshaper, target, plan.destination.copy(plan.mapping), interrupt, counters,
+                        feed, reshaper, target, plan.sink.copy, interrupt, counters,
                         options.batch_bytes, on_progress, interval,
                     )  # fmt: skip
                 report.warnings += feed.warnings()
                 source.rollback()
+                plan.sink.finish(target, plan.destination.name, counters.rows_written)
                 finish_landing(target, plan.destination, options, report)
         finally:
             interrupt.close()

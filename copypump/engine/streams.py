@@ -21,6 +21,7 @@ from copypump.engine.plan import check_binary, chosen_types
 from copypump.engine.report import Counters, Report
 from copypump.engine.reshape import Reshaper
 from copypump.engine.run import OnProgress, reported
+from copypump.engine.sink import make_sink
 from copypump.errors import Side, SourceError, UsageError
 from copypump.postgres.connect import Connection
 from copypump.postgres.interrupt import Aborted, Interrupt
@@ -204,13 +205,13 @@ def write(
         target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt, warn=report.warn))
         target.begin_target()
         fields = list(reader.schema)
-        destination = plan_destination(target, options, find_landing(target, options), (), (), fields)
+        destination = plan_destination(target, options, find_landing(target, options), (), (), fields, {})
         mapping = make_mapping((), (), (), fields, destination.columns, destination.name)
         report.target = destination.name
         report.target = str(begin_landing(target, destination, mapping, options))
         stages = counters.stages
         reshaper = Reshaper(None, None, mapping, batch_bytes, stages["transform"], stages["encode"])
-        copy = destination.copy(mapping)
+        copy = make_sink(target, destination, mapping, {}).copy
         feed = ArrowFeed(reader, counters)
         move(feed, reshaper, target, copy, interrupt, counters, batch_bytes, on_progress, progress_interval)
         finish_landing(target, destination, options, report)

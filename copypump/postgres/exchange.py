@@ -211,8 +211,12 @@ def _error(pgconn: pq.abc.PGconn, result: pq.abc.PGresult) -> psycopg.Error | Lo
 
 
 def encoding(pgconn: pq.abc.PGconn) -> str:
-    """Return the Python name of the session's client_encoding at this moment."""
-    return psycopg.ConnectionInfo(pgconn).encoding
+    """Return the Python name of the session's client_encoding at this moment.
+
+    SQL_ASCII is none; our own statements are UTF-8 then.
+    """
+    name = psycopg.ConnectionInfo(pgconn).encoding
+    return "utf-8" if name == "ascii" else name
 
 
 def address(pgconn: pq.abc.PGconn) -> int:

@@ -42,6 +42,6 @@ def quote_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def show_name(schema: str, name: str) -> str:
-    """Return how a user would write it: quoted only where that is needed."""
-    return ".".join(part if _NEEDS_NO_QUOTES.fullmatch(part) else quote_name(part) for part in (schema, name))
+def show_name(*parts: str) -> str:
+    """Return how a user would write a name, with its schema's before it: quoted only where that is needed."""
+    return ".".join(part if _NEEDS_NO_QUOTES.fullmatch(part) else quote_name(part) for part in parts)

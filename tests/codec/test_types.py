@@ -98,7 +98,14 @@ def test_a_domain_is_its_base_type() -> None:
     field = types.field(Column("p", dear, -1, "shop.dear", not_null=True))
     assert field.type == pa.decimal128(10, 2)
     assert not field.nullable
-    assert field.metadata == {b"PG:oid": b"20001", b"PG:typmod": b"-1", b"PG:type": b"shop.dear"}
+    told = {b"PG:oid": b"20001", b"PG:typmod": b"-1", b"PG:type": b"shop.dear", b"PG:declared": b"shop.dear"}
+    assert field.metadata == told
+
+
+def test_a_types_name_is_quoted_as_in_sql() -> None:
+    odd = ServerType(20000, "My.Schema", 'a "b"', "d", (ServerType(25, "pg_catalog", "text"),))
+    metadata = types.field(Column("c", odd, -1, '"My.Schema"."a ""b"""')).metadata or {}
+    assert metadata[b"PG:type"] == metadata[b"PG:declared"] == b'"My.Schema"."a ""b"""'
 
 
 @pytest.mark.parametrize(

@@ -538,9 +538,9 @@ def test_create(database: str) -> None:
     with pytest.raises(copypump.RefusedError, match="holds rows"):  # it is there now
         copypump.write(database, '"Made Up"', TABLE, create=True)
     with pytest.raises(copypump.RefusedError, match="no PostgreSQL type follows") as error:
-        copypump.write(database, "lists", pa.table({"many": [[1], [2]]}), create=True)
-    assert error.value.column == "many"
-    assert sql(database, "SELECT to_regclass('lists')") == [(None,)]
+        copypump.write(database, "structs", pa.table({"pair": [{"x": 1}]}), create=True)
+    assert error.value.column == "pair"
+    assert sql(database, "SELECT to_regclass('structs')") == [(None,)]
 
 
 def test_modes(database: str) -> None:
