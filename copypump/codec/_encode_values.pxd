@@ -9,6 +9,7 @@ from libc.string cimport memcpy
 
 from copypump.codec._encode cimport Fault, Form, Kernel, Lane, copy_over, divide, load32, load64, put32, put64
 from copypump.codec._encode_checks cimport is_set
+from copypump.codec._encode_labels cimport put_label
 from copypump.codec._encode_numeric cimport put_large, put_small, put_text_numeric
 
 
@@ -24,6 +25,8 @@ cdef enum:
     EPOCH_DAYS = 10957
     FIRST_DAY = -2451545 + 10957
     END_DAY = 2145031949 + 10957
+    # A time zone is closer to UTC than this: TZDISP_LIMIT of the same file, in seconds.
+    ZONE_LIMIT = 16 * 3600
 
 
 cdef inline uint8_t *put_piece(
@@ -64,6 +67,26 @@ cdef inline uint8_t *put_time(uint8_t *out, int64_t time, int64_t unit, int *fau
     put32(out, 8)
     put64(out + 4, <uint64_t>time)
     return out + 12
+
+
+cdef inline uint8_t *put_timetz(
+    uint8_t *out, const Lane *lane, const uint8_t *_, int64_t row, int *fault
+) noexcept nogil:
+    cdef int32_t zone
+    cdef int i
+    for i in range(2):
+        if lane.part_valid[i] != NULL and not is_set(lane.part_valid[i], lane.part_valid_at[i] + row):
+            fault[0] = Fault.PART_NULL
+            return NULL
+    zone = <int32_t>load32(lane.part[1] + 4 * row)
+    if not -ZONE_LIMIT < zone < ZONE_LIMIT:
+        fault[0] = Fault.ZONE
+        return NULL
+    if put_time(out, <int64_t>load64(lane.part[0] + 8 * row), lane.unit, fault) == NULL:
+        return NULL
+    put32(out, 12)
+    put32(out + 12, <uint32_t>zone)
+    return out + 16
 
 
 cdef inline uint8_t *put_timestamp(uint8_t *out, int64_t time, int64_t unit, int *fault) noexcept nogil:
@@ -260,4 +283,8 @@ cdef inline Kernel kernel_of(int form) noexcept nogil:
         return put_decimal256
     if form == Form.NUMERIC_TEXT:
         return put_numeric_text
+    if form == Form.TIMETZ:
+        return put_timetz
+    if form == Form.ENUM:
+        return put_label
     return NULL
