@@ -19,6 +19,8 @@ from copypump.codec.framing import Block
 from copypump.codec.lanes import EncodedColumn, lanes
 from copypump.errors import CastError, CopypumpError, TransformError
 
+__all__ = ["EncodedColumn", "Encoder"]
+
 _NARROW = "change the value in the transform, or widen the target column's type"
 _BROKEN = "return arrays that pass pyarrow's validate(full=True)"
 _FAULTS: dict[int, tuple[type[CopypumpError], str, str]] = {

@@ -28,6 +28,7 @@ _FIXED = {8: Form.FIXED8, 16: Form.FIXED16, 32: Form.FIXED32, 64: Form.FIXED64}
 _SIMPLE = {
     Kernel.BOOL: Form.BOOL,
     Kernel.JSONB: Form.JSONB,
+    Kernel.UUID: Form.UUID,
     Kernel.DATE: Form.DATE,
     Kernel.TIME: Form.TIME,
     Kernel.TIMESTAMP: Form.TIMESTAMP,
@@ -55,7 +56,7 @@ class EncodedColumn:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a lane's values stand: `within` an output column's ("an element", "" for its own), as `column`."""
+    """Where a lane's values stand: `within` those of an output column ("" are its own), as `column`."""
 
     column: Column
     within: str = ""
@@ -115,18 +116,13 @@ def _lane(column: Column, type_: pa.DataType) -> Lane:
     match row.kernel:
         case Kernel.FIXED8 | Kernel.FIXED16 | Kernel.FIXED32 | Kernel.FIXED64:
             return {"form": _FIXED[type_.bit_width]}
-        case Kernel.TEXT if row.name == "name":
-            return {"form": Form.TEXT, "limit": MAX_NAME_BYTES, "in_bytes": 1}
         case Kernel.TEXT:
-            characters = typmods.characters(typmod) if row.name in ("varchar", "bpchar") else None
-            return {"form": Form.TEXT, "limit": -1 if characters is None else characters}
+            return _text(row.name, typmod)
         case Kernel.ENUM:
             return {"form": Form.ENUM, "labels": [label.encode() for label in column.wire_type.names]}
         case Kernel.BITS:
             bits = typmods.bits(typmod)
             return {"form": Form.BITS, "limit": -1 if bits is None else bits, "exact": row.name == "bit"}
-        case Kernel.UUID:
-            return {"form": Form.UUID_TEXT if type_ == pa.utf8() else Form.UUID}
         case Kernel.TIME | Kernel.TIMESTAMP | Kernel.TIMETZ:
             return {"form": _SIMPLE[row.kernel], "unit": _unit(typmods.fraction(typmod))}
         case Kernel.INTERVAL:
@@ -134,8 +130,16 @@ def _lane(column: Column, type_: pa.DataType) -> Lane:
             return {"form": form, **_interval(typmod)}
         case Kernel.NUMERIC:
             return _numeric(typmod, type_)
-        case kernel:
-            return {"form": _SIMPLE[kernel]}
+    form = Form.UUID_TEXT if row.kernel is Kernel.UUID and type_ == pa.utf8() else _SIMPLE[row.kernel]
+    return {"form": form}
+
+
+def _text(name: str, typmod: int) -> Lane:
+    """Say how long a text may be: names in bytes, others in characters."""
+    if name == "name":
+        return {"form": Form.TEXT, "limit": MAX_NAME_BYTES, "in_bytes": 1}
+    characters = typmods.characters(typmod) if name in ("varchar", "bpchar") else None
+    return {"form": Form.TEXT, "limit": -1 if characters is None else characters}
 
 
 _NESTED = {Kernel.ARRAY, Kernel.COMPOSITE, Kernel.RANGE, Kernel.MULTIRANGE, Kernel.HSTORE}
@@ -158,7 +162,7 @@ def _nested(column: Column, kernel: Kernel, type_: pa.DataType) -> Lane:
             ],
         }
     children = column.children
-    if isinstance(type_, pa.ListType | pa.MapType):
+    if isinstance(type_, pa.ListType):
         [item] = children
         part = "an element" if kernel is Kernel.ARRAY else "a range"
         form = Form.LIST if kernel is Kernel.ARRAY else Form.MULTIRANGE
