@@ -159,7 +159,8 @@ def _expanded(array: pa.RunEndEncodedArray[Any, Any]) -> AnyArray:
 
 def _lists(array: Any, to: pa.DataType) -> AnyArray:
     """Give any kind of list (a map is one) as lists with int32 offsets from zero, NULL ones being empty."""
-    if not isinstance(to, pa.ListType):
+    item = item_field(to)
+    if item is None:
         raise pa.ArrowNotImplementedError
     validated(array, full=False)
     _check_spans(array)
@@ -185,7 +186,7 @@ def _lists(array: Any, to: pa.DataType) -> AnyArray:
         to,
         len(array),
         [None if valid is None else valid.buffers()[1], narrow.buffers()[1]],
-        children=[convert(values, to.value_type)],
+        children=[convert(values, item.type)],
     )
 
 

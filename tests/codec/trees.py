@@ -29,7 +29,8 @@ class Tree:
 
     @property
     def column(self) -> Column:
-        return Column("c", self.server, self.typmod, self.server.name)
+        name = f"{self.server.parts[0].name}[]" if self.server.is_array else self.server.name
+        return Column("c", self.server, self.typmod, name)
 
     def field(self, value: Any) -> bytes | None:
         return None if value is None else self.wire(value)
@@ -92,9 +93,7 @@ LEAVES = (
         1266,
         "timetz",
         TIMETZ,
-        st.fixed_dictionaries(
-            {"time": st.integers(0, 86_399_999_999), "offset": st.integers(-57599, 57599)}
-        ),
+        st.fixed_dictionaries({"time": st.integers(0, 86_399_999_999), "offset": st.integers(-57599, 57599)}),
         lambda v: reference.timetz(v["time"], v["offset"]),
     ),
     leaf(
