@@ -124,7 +124,7 @@ ctypedef struct Labels:
     uint8_t *data
 
 
-# One output column, or a part of one: what its target wants (set once), and where its values lie (set in every
+# One output column, or a part of one: what its target wants (set once), and where its values lie (set in each
 # call).
 cdef struct Lane:
     int form

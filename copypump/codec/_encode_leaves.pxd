@@ -11,7 +11,9 @@ from copypump.codec._encode cimport (
     Fault, Form, Lane, Put, is_plain, load16, load32, load64, put16, put32, put64
 )
 from copypump.codec._encode_checks cimport is_set, read_span, text_fault
-from copypump.codec._encode_values cimport put_date, put_piece, put_time, put_timestamp
+from copypump.codec._encode_values cimport (
+    put_date, put_piece, put_short_decimal128, put_time, put_timestamp
+)
 
 
 cdef inline uint8_t *put_bool(
@@ -79,10 +81,16 @@ cdef inline uint8_t *put_row_timestamp(
     return put_timestamp(out, <int64_t>load64(lane.data + 8 * row), lane.unit, fault)
 
 
+cdef inline uint8_t *put_row_decimal128(
+    uint8_t *out, const Lane *lane, int64_t row, int64_t room, int *fault
+) noexcept nogil:
+    return put_short_decimal128(out, lane, lane.data, row, fault)
+
+
 cdef inline uint8_t *put_sized(
     uint8_t *out, const Lane *lane, int64_t row, int64_t room, int *fault
 ) noexcept nogil:
-    """Write what has a kernel for values of one size: intervals, decimals, timetz."""
+    """Write what has a kernel for values of one size: intervals, other decimals, timetz."""
     return lane.kernel(out, lane, lane.data, row, fault)
 
 
@@ -155,6 +163,8 @@ cdef inline Put leaf_of(int form) noexcept nogil:
         return put_row_time
     if form == Form.TIMESTAMP:
         return put_row_timestamp
+    if form == Form.DECIMAL128:
+        return put_row_decimal128
     if form == Form.UUID_TEXT or form == Form.NUMERIC_TEXT or form == Form.ENUM:
         return put_unsized
     return put_sized

@@ -14,7 +14,7 @@ from copypump.codec._encode cimport (
 )
 from copypump.codec._encode_checks cimport check_offsets, is_set, offset_at, read_span
 from copypump.codec._encode_labels cimport keys_fault
-from copypump.codec._encode_leaves cimport leaf_of
+from copypump.codec._encode_leaves cimport leaf_of, put_text
 from copypump.codec._encode_values cimport put_piece
 
 
@@ -54,6 +54,13 @@ cdef inline uint8_t *finished(uint8_t *out, uint8_t *end, int *fault) noexcept n
     return end
 
 
+cdef inline uint8_t *blamed(uint8_t *out, const Lane *lane, int *fault) noexcept nogil:
+    """Add the place to a fault, unless it has one."""
+    if out == NULL and fault[0] < Fault.PLACE:
+        fault[0] += Fault.PLACE * lane.index
+    return out
+
+
 cdef inline uint8_t *put_kid(
     uint8_t *out, const Lane *kid, int64_t row, int64_t room, int *fault
 ) noexcept nogil:
@@ -61,16 +68,13 @@ cdef inline uint8_t *put_kid(
     if is_null(kid, row):
         put32(out, 0xFFFFFFFF)
         return out + 4
-    out = kid.put(out, kid, row, room, fault)
-    if out == NULL and fault[0] < Fault.PLACE:
-        fault[0] += Fault.PLACE * kid.index
-    return out
+    return blamed(kid.put(out, kid, row, room, fault), kid, fault)
 
 
 cdef inline uint8_t *put_items(
     uint8_t *out, const Lane *item, int64_t first, int64_t count, const uint8_t *end, bint *nulls, int *fault
 ) noexcept nogil:
-    """Write so many items, NULL ones too; `end` is where they must end, but for the last one's fixed bytes."""
+    """Write so many items, NULL ones too; `end` is where they end, but for the last one's fixed bytes."""
     cdef int64_t row
     end -= item.fixed
     if item.valid == NULL and (item.form == Form.FIXED32 or item.form == Form.FIXED64):
@@ -245,10 +249,14 @@ cdef inline uint8_t *put_hstore(
             return fail(fault, Fault.OFFSETS)
         if lacks_part(lane, 0, pair) or is_null(key, pair):
             return fail(fault, Fault.KEY_NULL)
-        at = put_kid(at, key, pair, end - at, fault)
+        at = blamed(put_text(at, key, pair, end - at, fault), key, fault)
         if at == NULL:
             return NULL
-        at = put_kid(at, value, pair, end - at, fault)
+        if is_null(value, pair):
+            put32(at, 0xFFFFFFFF)
+            at += 4
+            continue
+        at = blamed(put_text(at, value, pair, end - at, fault), value, fault)
         if at == NULL:
             return NULL
     fault[0] = keys_fault(out + 8, count, lane.seed)

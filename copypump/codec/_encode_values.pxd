@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 
 from copypump.codec._encode cimport Fault, Form, Kernel, Lane, copy_over, divide, load32, load64, put32, put64
 from copypump.codec._encode_checks cimport is_set
-from copypump.codec._encode_labels cimport put_label
+from copypump.codec._encode_labels cimport is_label
 from copypump.codec._encode_numeric cimport put_large, put_small, put_text_numeric
 
 
@@ -27,6 +27,7 @@ cdef enum:
     END_DAY = 2145031949 + 10957
     # A time zone is closer to UTC than this: TZDISP_LIMIT of the same file, in seconds.
     ZONE_LIMIT = 16 * 3600
+    MAX_LABEL = 63  # NAMEDATALEN - 1 of its pg_config_manual.h
 
 
 cdef inline uint8_t *put_piece(
@@ -265,6 +266,19 @@ cdef inline uint8_t *put_numeric_text(
     uint8_t *out, const Lane *lane, const uint8_t *text, int64_t n, int *fault
 ) noexcept nogil:
     return put_text_numeric(out, text, n, &lane.shape, fault)
+
+
+cdef inline uint8_t *put_label(
+    uint8_t *out, const Lane *lane, const uint8_t *text, int64_t n, int *fault
+) noexcept nogil:
+    """Write a text that is one of the lane's labels. What was written is what is compared."""
+    if n <= MAX_LABEL:
+        put32(out, <uint32_t>n)
+        put_piece(out + 4, text, n, lane.data + lane.size)
+        if is_label(lane.labels, out + 4, n):
+            return out + 4 + n
+    fault[0] = Fault.LABEL
+    return NULL
 
 
 cdef inline Kernel kernel_of(int form) noexcept nogil:

@@ -49,10 +49,28 @@ def _leaves(array: AnyArray, to: pa.DataType) -> AnyArray:
         validated(raw)
         return raw.cast(pa.binary()).view(pa.utf8())
     if pa.types.is_integer(type_) and pa.types.is_decimal(to):
-        digits = 20 if type_ == pa.uint64() else 19
-        array = array.cast(pa.decimal128(digits, 0))
-    elif not is_plain(type_):
+        array = array.cast(pa.decimal128(_LONGEST_INTEGER, 0))
+    if pa.types.is_decimal(array.type):
+        return _rescaled(array, to)
+    if not is_plain(type_):
         validated(array)
+    return array.cast(to)
+
+
+def _rescaled(array: AnyArray, to: Any) -> AnyArray:
+    """Convert decimals.
+
+    Arrow multiplies without a look at overflow, and 0.000007 as decimal128(38, 44) becomes another number. So
+    what cannot fit once it is multiplied is found before.
+    """
+    type_: Any = array.type
+    if pa.types.is_integer(to) and type_.scale < 0:
+        return _rescaled(array, pa.decimal128(_LONGEST_INTEGER, 0)).cast(to)
+    if not pa.types.is_decimal(to):
+        return array.cast(to)
+    shift = to.scale - type_.scale
+    if shift > 0 and type_.precision + shift > (76 if 256 in (type_.bit_width, to.bit_width) else 38):
+        array = array.cast(pa.decimal256(max(1, to.precision - shift), type_.scale))
     return array.cast(to)
 
 
@@ -104,6 +122,8 @@ def validated(array: AnyArray, *, full: bool = True) -> None:
     except pa.ArrowException:
         raise BrokenError from None
 
+
+_LONGEST_INTEGER = 20  # digits, of a uint64
 
 _AS_BINARY: dict[str, Callable[[], pa.DataType]] = {
     "string": pa.binary,
