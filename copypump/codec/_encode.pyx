@@ -9,6 +9,11 @@ Measured on TPC-H lineitem (16 columns, 201 bytes a row, 5,000 rows a call, AMD 
 a field; 2.3 - 3.5 ns an int4 or date, 4.3 ns a text, 8 ns a numeric(15,2). Going column by column with a
 cursor for each row took 101 ns, and in tiles of 32 rows 160 ns, both without the pass that finds the cursors.
 
+Values that hold others are written by functions of their own, through a pointer in their lane; the columns'
+own switch is not called from there (see _encode_leaves.pxd), and lineitem takes what it took without them.
+Per value: an int4[] of 10 elements 14 ns, a text[] of 5 36 ns, a composite of int4, text and int8 16 ns, an
+enum 15 ns, an hstore of 4 pairs 65 ns. A length word is filled in behind the value's last part.
+
 No buffer is trusted to stay as it was when it was checked: lengths are compared with what is left of the
 input and of the output again, just before each copy.
 """
