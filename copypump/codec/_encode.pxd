@@ -39,8 +39,17 @@ cpdef enum Form:
     NANO_INTERVAL = 15  # Arrow's month_day_nano
     DECIMAL128 = 16
     DECIMAL256 = 17
-    NUMERIC_TEXT = 18
-    DECIMAL128_CUT = 19  # of a larger scale than the target's: its last digits must be zeros
+    DECIMAL128_CUT = 18  # of a larger scale than the target's: its last digits must be zeros
+    TIMETZ = 19    # struct of time, offset
+    NUMERIC_TEXT = 20
+    ENUM = 21      # text, one of the target's labels
+    BITS = 22      # struct of bits, data; from here on values are written by `Lane.put`
+    HSTORE = 23    # list of structs of key, value
+    LIST = 24
+    ND_LIST = 25   # struct of dims, lower_bounds, values
+    COMPOSITE = 26
+    PG_RANGE = 27  # struct of lower, upper, flags
+    MULTIRANGE = 28
 
 
 cpdef enum Fault:
@@ -64,6 +73,21 @@ cpdef enum Fault:
     SYNTAX = 17
     INFINITE = 18
     DIGITS = 19
+    LABEL = 20
+    ZONE = 21
+    BIT_DATA = 22
+    BIT_COUNT = 23
+    KEY_NULL = 24
+    KEY_TWICE = 25
+    FLAGS = 26
+    BOUND = 27
+    DIMENSIONS = 28
+    ITEMS = 29
+    RANGE_NULL = 30
+    VALUE_SIZE = 31
+    MEMORY = 32
+
+    PLACE = 256    # not a fault: one within lane i is `fault + PLACE * i`, where no Trouble is at hand
 
 
 ctypedef struct Shape:
@@ -85,7 +109,23 @@ ctypedef uint8_t *(*Kernel)(
 ) noexcept nogil
 
 
-# One output column: what its target wants (set once), and where its values lie (set in every call).
+# The same for a value that stands within another, or that others stand in: that of `row`, which is not NULL.
+# `lane.fixed` bytes may be written and, beyond them, `room`.
+ctypedef uint8_t *(*Put)(
+    uint8_t *out, const Lane *lane, int64_t row, int64_t room, int *fault
+) noexcept nogil
+
+
+# A set of byte strings, one block of memory: `mask + 1` slots, a power of two, then the strings.
+ctypedef struct Labels:
+    uint64_t seed
+    uint32_t mask
+    uint32_t *slots             # offset of a string in `data`, and its length + 1; 0, 0 is a free slot
+    uint8_t *data
+
+
+# One output column, or a part of one: what its target wants (set once), and where its values lie (set in each
+# call).
 cdef struct Lane:
     int form
     Kernel kernel               # of the forms that have one
@@ -106,7 +146,21 @@ cdef struct Lane:
     const uint8_t *offsets      # the first int32 offset
     const uint8_t *part_valid[3]
     int64_t part_valid_at[3]
-    const uint8_t *part[3]      # INTERVAL: months, days, microseconds
+    const uint8_t *part[3]      # INTERVAL: months, days, microseconds; others: what is no lane
+
+    # What flat columns have no use for stands last.
+    int index                   # its own among all lanes
+    Put put
+    int64_t fixed               # bytes that a value takes at most, without what offsets say
+    uint32_t oid                # of the type of an element or attribute
+    Labels *labels              # ENUM
+    uint64_t seed               # HSTORE: of its keys' hashes
+    bint exact                  # BITS: `limit` is also the least
+    Lane *kids                  # the lanes within, side by side
+    int first_kid, kid_count
+
+    int64_t base                # what is taken off each offset: lists; `size` counts their items then
+    bint plain                  # TEXT and JSONB within others: nothing is left to check
 
 
 # The block whose fields wire columns copy, and the row of it for each output row (NULL: the same).
@@ -122,5 +176,5 @@ ctypedef struct Origin:
 
 ctypedef struct Trouble:
     int fault
-    int column
+    int lane
     int64_t row

@@ -23,8 +23,17 @@ class Form(enum.IntEnum):
     NANO_INTERVAL = 15
     DECIMAL128 = 16
     DECIMAL256 = 17
-    NUMERIC_TEXT = 18
-    DECIMAL128_CUT = 19
+    DECIMAL128_CUT = 18
+    TIMETZ = 19
+    NUMERIC_TEXT = 20
+    ENUM = 21
+    BITS = 22
+    HSTORE = 23
+    LIST = 24
+    ND_LIST = 25
+    COMPOSITE = 26
+    PG_RANGE = 27
+    MULTIRANGE = 28
 
 class Fault(enum.IntEnum):
     NONE = 0
@@ -47,10 +56,29 @@ class Fault(enum.IntEnum):
     SYNTAX = 17
     INFINITE = 18
     DIGITS = 19
+    LABEL = 20
+    ZONE = 21
+    BIT_DATA = 22
+    BIT_COUNT = 23
+    KEY_NULL = 24
+    KEY_TWICE = 25
+    FLAGS = 26
+    BOUND = 27
+    DIMENSIONS = 28
+    ITEMS = 29
+    RANGE_NULL = 30
+    VALUE_SIZE = 31
+    MEMORY = 32
+    PLACE = 256
 
 class RowWriter:
     def __init__(
-        self, fields: int, lanes: Sequence[Mapping[str, int]], required: Iterable[tuple[int, int]]
+        self,
+        fields: int,
+        top: int,
+        lanes: Sequence[Mapping[str, Any]],
+        required: Iterable[tuple[int, int]],
+        seed: int,
     ) -> None: ...
     def write(
         self,
@@ -61,4 +89,4 @@ class RowWriter:
         stride: int,
         block_rows: int,
         ids: pa.Array[Any] | None,
-    ) -> bytearray | tuple[int, int, int]: ...
+    ) -> bytearray | tuple[int, int, int, int]: ...

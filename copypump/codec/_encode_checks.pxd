@@ -17,6 +17,14 @@ cdef inline int32_t offset_at(const Lane *lane, int64_t row) noexcept nogil:
     return <int32_t>load32(lane.offsets + 4 * row)
 
 
+cdef inline bint read_span(const Lane *lane, int64_t row, int64_t *first, int64_t *count) noexcept nogil:
+    """Read where the bytes of a value, or the items of a list, are; whether they are all there."""
+    cdef int64_t start = offset_at(lane, row), end = offset_at(lane, row + 1)
+    first[0] = start - lane.base
+    count[0] = end - start
+    return first[0] >= 0 and count[0] >= 0 and first[0] + count[0] <= lane.size
+
+
 cdef inline int64_t first_null(const uint8_t *bitmap, int64_t at, int64_t rows) noexcept nogil:
     """Find the first row whose bit is clear, or -1."""
     cdef int64_t row = 0
@@ -76,12 +84,12 @@ cdef inline int text_fault(const uint8_t *p, int64_t n, int64_t *characters) noe
 
 
 cdef inline int64_t check_offsets(const Lane *lane, int64_t rows, int64_t *longest) noexcept nogil:
-    """Give the bytes of all values, or -1 when the offsets leave the data buffer or turn back."""
+    """Give the bytes (or items) of all values, or -1 when the offsets leave the data or turn back."""
     cdef int32_t here, following, length
     cdef int32_t most = 0
     cdef bint sound = True
     cdef int64_t row
-    if offset_at(lane, 0) < 0 or offset_at(lane, rows) > lane.size:
+    if offset_at(lane, 0) < lane.base or offset_at(lane, rows) > lane.base + lane.size:
         return -1
     for row in range(rows):
         here = offset_at(lane, row)

@@ -9,6 +9,7 @@ from libc.string cimport memcpy
 
 from copypump.codec._encode cimport Fault, Form, Kernel, Lane, copy_over, divide, load32, load64, put32, put64
 from copypump.codec._encode_checks cimport is_set
+from copypump.codec._encode_labels cimport is_label
 from copypump.codec._encode_numeric cimport put_large, put_small, put_text_numeric
 
 
@@ -24,6 +25,9 @@ cdef enum:
     EPOCH_DAYS = 10957
     FIRST_DAY = -2451545 + 10957
     END_DAY = 2145031949 + 10957
+    # A time zone is closer to UTC than this: TZDISP_LIMIT of the same file, in seconds.
+    ZONE_LIMIT = 16 * 3600
+    MAX_LABEL = 63  # NAMEDATALEN - 1 of its pg_config_manual.h
 
 
 cdef inline uint8_t *put_piece(
@@ -64,6 +68,26 @@ cdef inline uint8_t *put_time(uint8_t *out, int64_t time, int64_t unit, int *fau
     put32(out, 8)
     put64(out + 4, <uint64_t>time)
     return out + 12
+
+
+cdef inline uint8_t *put_timetz(
+    uint8_t *out, const Lane *lane, const uint8_t *_, int64_t row, int *fault
+) noexcept nogil:
+    cdef int32_t zone
+    cdef int i
+    for i in range(2):
+        if lane.part_valid[i] != NULL and not is_set(lane.part_valid[i], lane.part_valid_at[i] + row):
+            fault[0] = Fault.PART_NULL
+            return NULL
+    zone = <int32_t>load32(lane.part[1] + 4 * row)
+    if not -ZONE_LIMIT < zone < ZONE_LIMIT:
+        fault[0] = Fault.ZONE
+        return NULL
+    if put_time(out, <int64_t>load64(lane.part[0] + 8 * row), lane.unit, fault) == NULL:
+        return NULL
+    put32(out, 12)
+    put32(out + 12, <uint32_t>zone)
+    return out + 16
 
 
 cdef inline uint8_t *put_timestamp(uint8_t *out, int64_t time, int64_t unit, int *fault) noexcept nogil:
@@ -244,6 +268,19 @@ cdef inline uint8_t *put_numeric_text(
     return put_text_numeric(out, text, n, &lane.shape, fault)
 
 
+cdef inline uint8_t *put_label(
+    uint8_t *out, const Lane *lane, const uint8_t *text, int64_t n, int *fault
+) noexcept nogil:
+    """Write a text that is one of the lane's labels. What was written is what is compared."""
+    if n <= MAX_LABEL:
+        put32(out, <uint32_t>n)
+        put_piece(out + 4, text, n, lane.data + lane.size)
+        if is_label(lane.labels, out + 4, n):
+            return out + 4 + n
+    fault[0] = Fault.LABEL
+    return NULL
+
+
 cdef inline Kernel kernel_of(int form) noexcept nogil:
     """Give the kernel of a form that has one, else NULL."""
     if form == Form.UUID_TEXT:
@@ -260,4 +297,8 @@ cdef inline Kernel kernel_of(int form) noexcept nogil:
         return put_decimal256
     if form == Form.NUMERIC_TEXT:
         return put_numeric_text
+    if form == Form.TIMETZ:
+        return put_timetz
+    if form == Form.ENUM:
+        return put_label
     return NULL

@@ -7,13 +7,14 @@ that only the target's typmod knows (varchar(n), timestamp(p)) are the Encoder's
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import pyarrow as pa
 
 from copypump.codec import typmod as typmods
 from copypump.codec.column import Column
+from copypump.codec.convert import AnyArray, BrokenError, bare, convert, is_binary, is_text, item_field
 from copypump.codec.spelling import is_opaque
 from copypump.codec.types import INTERVAL, MAX_DECIMAL128, MAX_DECIMAL256, Kernel, pg_type
 from copypump.errors import CastError, TransformError
@@ -24,7 +25,8 @@ _MAX_SCALE = 1000
 # The encoder drops so many zeros at the end of a decimal by itself: 10 ** 18 is the largest in 64 bits.
 _MAX_CUT = 18
 
-AnyArray: TypeAlias = "pa.Array[Any]"
+# Levels of values within values that the encoder goes down: arrays of composites of arrays, and so on.
+MAX_DEPTH = 64
 
 _UUID = pa.binary(16)
 _HINT = "change the value in the transform (round, clip, or make it NULL), or widen the target column's type"
@@ -33,23 +35,28 @@ _HINT = "change the value in the transform (round, clip, or make it NULL), or wi
 def encoded_type(column: Column, offered: pa.DataType) -> pa.DataType | None:
     """Give the Arrow type in which the Encoder takes a target column, when a transform offers `offered`.
 
-    None: no lossless way there. `offered` may be an extension type, dictionary or run-end encoded.
+    None: no lossless way there. `offered` may be nested, an extension type, dictionary or run-end encoded;
+    what is given is none of the latter, at any depth, and has no large types or views.
     """
+    return _encoded(column, offered, 0)
+
+
+def _encoded(column: Column, offered: pa.DataType, depth: int) -> pa.DataType | None:
+    """Do the same for what stands `depth` levels within a column's values."""
     row = pg_type(column)
     if is_opaque(offered):
-        return _from_opaque(column, row.kernel, offered)
-    if isinstance(offered, pa.BaseExtensionType):
-        return encoded_type(column, offered.storage_type)
-    if isinstance(offered, pa.DictionaryType | pa.RunEndEncodedType):
-        return encoded_type(column, offered.value_type)
+        return _from_opaque(column, row.kernel, offered, depth)
+    if isinstance(offered, pa.BaseExtensionType | pa.DictionaryType | pa.RunEndEncodedType):
+        return _encoded(column, bare(offered), depth)
+    if row.kernel in _NESTED:
+        if depth == MAX_DEPTH:
+            return None
+        offered = row.arrow(column) if pa.types.is_null(offered) else offered
+        return _NESTED[row.kernel](column, offered, depth + 1)
     natural = row.arrow(column)
-    if isinstance(natural, pa.BaseExtensionType):
-        natural = natural.storage_type
     if pa.types.is_null(offered):
-        return natural
-    if row.kernel == Kernel.BYTES and column.wire_type.kind == "e" and _is_text(offered):
-        return pa.utf8()  # an enum's label is its wire form
-    return _CHOICES[row.kernel](column, natural, offered)
+        return _encoded(column, natural, depth)
+    return _CHOICES[row.kernel](column, bare(natural), offered)
 
 
 def cast(array: AnyArray, to: pa.DataType, column_name: str, first_row: int) -> AnyArray:
@@ -61,14 +68,14 @@ def cast(array: AnyArray, to: pa.DataType, column_name: str, first_row: int) -> 
     if array.type == to:
         return array
     try:
-        return _convert(array, to)
+        return convert(array, to)
     except pa.ArrowNotImplementedError:
         raise CastError(
             f"Arrow has no cast from {array.type} to {to}",
             column=column_name,
             hint="cast the column in the transform",
         ) from None
-    except pa.ArrowException:
+    except (pa.ArrowException, BrokenError):
         row = _first_failing(array, to)
         if row is None:
             raise TransformError(
@@ -82,14 +89,16 @@ def cast(array: AnyArray, to: pa.DataType, column_name: str, first_row: int) -> 
 def _blame(one: AnyArray, to: pa.DataType, column_name: str, row: int) -> CastError | TransformError:
     """Tell a value that does not fit from a broken array; never in Arrow's words, which hold values."""
     try:
-        one.validate(full=not _is_plain(one.type))
-    except pa.ArrowException:
+        convert(one, to)
+    except BrokenError:
         return TransformError(
             f"the array of {one.type} is not valid",
             column=column_name,
             row=row,
             hint="return arrays that pass pyarrow's validate(full=True)",
         )
+    except pa.ArrowException:
+        pass
     return CastError(
         f"a value of {one.type} does not fit {to} exactly", column=column_name, row=row, hint=_HINT
     )
@@ -109,90 +118,22 @@ def _first_failing(array: AnyArray, to: pa.DataType) -> int | None:
 
 def _fails(array: AnyArray, to: pa.DataType) -> bool:
     try:
-        _convert(array, to)
-    except pa.ArrowException:
+        convert(array, to)
+    except (pa.ArrowException, BrokenError):
         return True
     return False
-
-
-def _convert(array: AnyArray, to: pa.DataType) -> AnyArray:
-    """Convert exactly, or raise pa.ArrowException. Arrow trusts offsets and indices, so they come first."""
-    type_ = array.type
-    if type_ == to:
-        return array
-    if isinstance(array, pa.ExtensionArray):
-        return _convert(array.storage, to)
-    if pa.types.is_null(type_):
-        return array.cast(to)
-    if isinstance(array, pa.DictionaryArray):
-        array.validate(full=True)
-        words = pa.DictionaryArray.from_arrays(array.indices, _without_views(array.dictionary))
-        return _convert(words.dictionary_decode(), to)
-    if isinstance(array, pa.RunEndEncodedArray):
-        array.validate(full=True)
-        from_arrays: Any = pa.RunEndEncodedArray.from_arrays
-        runs: AnyArray = from_arrays(array.run_ends, _without_views(array.values)).slice(
-            array.offset, len(array)
-        )
-        import pyarrow.compute as pc  # rarely needed, and slow to import
-
-        decoded: AnyArray = pc.call_function("run_end_decode", [runs])
-        return _convert(decoded, to)
-    if _is_text(type_) and to == pa.utf8():
-        # As binary: the Encoder checks UTF-8 itself and names the row.
-        raw = array.view(_AS_BINARY[str(type_)]())
-        raw.validate(full=True)
-        return raw.cast(pa.binary()).view(pa.utf8())
-    if pa.types.is_integer(type_) and pa.types.is_decimal(to):
-        digits = 20 if type_ == pa.uint64() else 19
-        array = array.cast(pa.decimal128(digits, 0))
-    elif not _is_plain(type_):
-        array.validate(full=True)
-    return array.cast(to)
-
-
-def _without_views(array: AnyArray) -> AnyArray:
-    """Give a dictionary's or runs' values as a type that Arrow's take knows; polars brings views."""
-    if isinstance(array, pa.ExtensionArray):
-        return _without_views(array.storage)
-    if pa.types.is_string_view(array.type):
-        return _convert(array, pa.utf8())
-    if pa.types.is_binary_view(array.type):
-        return _convert(array, pa.binary())
-    return array
-
-
-_AS_BINARY: dict[str, Callable[[], pa.DataType]] = {
-    "string": pa.binary,
-    "large_string": pa.large_binary,
-    "string_view": pa.binary_view,
-}
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    return pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_)
-
-
-def _is_binary(type_: pa.DataType) -> bool:
-    return (
-        pa.types.is_binary(type_)
-        or pa.types.is_large_binary(type_)
-        or pa.types.is_binary_view(type_)
-        or pa.types.is_fixed_size_binary(type_)
-    )
-
-
-def _is_plain(type_: pa.DataType) -> bool:
-    """Whether values are words of one size: no bits of theirs can lead out of a buffer."""
-    return pa.types.is_primitive(type_) or pa.types.is_decimal(type_)
 
 
 # ---- what each wire form takes
 
 
-def _from_opaque(column: Column, kernel: Kernel, offered: pa.DataType) -> pa.DataType | None:
-    """Wire bytes of the same type pass, unless the server would round them to a typmod."""
+def _from_opaque(column: Column, kernel: Kernel, offered: pa.DataType, depth: int) -> pa.DataType | None:
+    """Wire bytes of the same type pass, unless the server would round them to a typmod.
+
+    Within a value they may hold no oids of users' types: only those of whole columns are compared.
+    """
     same = isinstance(offered, pa.OpaqueType) and offered.type_name == column.wire_type.name
+    same = same and (depth == 0 or column.wire_type.is_portable)
     return pa.binary() if same and (kernel == Kernel.BYTES or column.wire_typmod < 0) else None
 
 
@@ -212,17 +153,17 @@ def _word(_column: Column, natural: pa.DataType, offered: pa.DataType) -> pa.Dat
 
 
 def _text(_column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.DataType | None:
-    return pa.utf8() if _is_text(offered) else None
+    return pa.utf8() if is_text(offered) else None
 
 
 def _bytes(_column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.DataType | None:
-    return pa.binary() if _is_binary(offered) else None
+    return pa.binary() if is_binary(offered) else None
 
 
 def _uuid(_column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.DataType | None:
-    if _is_text(offered):
+    if is_text(offered):
         return pa.utf8()
-    fits = _is_binary(offered) and (not pa.types.is_fixed_size_binary(offered) or offered == _UUID)
+    fits = is_binary(offered) and (not pa.types.is_fixed_size_binary(offered) or offered == _UUID)
     return _UUID if fits else None
 
 
@@ -244,15 +185,26 @@ def _timestamp(_column: Column, natural: pa.DataType, offered: pa.DataType) -> p
 def _interval(_column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.DataType | None:
     if offered == pa.month_day_nano_interval():
         return offered
-    if not isinstance(offered, pa.StructType):
-        return None
-    parts = [(part.name, part.type) for part in offered]
-    return offered if parts == [(part.name, part.type) for part in INTERVAL] else None
+    return _struct(offered, {part.name: _whole(part.type) for part in INTERVAL})
+
+
+def _timetz(_column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.DataType | None:
+    def time(type_: pa.DataType) -> pa.DataType | None:
+        return pa.time64("us") if pa.types.is_time(type_) else None
+
+    return _struct(offered, {"time": time, "offset": _whole(pa.int32())})
+
+
+def _bits(_column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.DataType | None:
+    def data(type_: pa.DataType) -> pa.DataType | None:
+        return pa.binary() if is_binary(type_) else None
+
+    return _struct(offered, {"bits": _whole(pa.int32()), "data": data})
 
 
 def _numeric(column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.DataType | None:
     """Text as it is; decimals and integers as the decimal of the target, or as text where Arrow has none."""
-    if _is_text(offered):
+    if is_text(offered):
         return pa.utf8()
     if pa.types.is_integer(offered):
         precision, scale = 20 if offered == pa.uint64() else 19, 0
@@ -270,8 +222,101 @@ def _numeric(column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.
     return pa.decimal128(precision, scale) if precision <= MAX_DECIMAL128 else pa.decimal256(precision, scale)
 
 
+# ---- what holds other values
+
+# Gives the type that a part of a value is taken as, or None.
+_Part: TypeAlias = Callable[[pa.DataType], pa.DataType | None]
+
+
+def _whole(to: pa.DataType) -> _Part:
+    return lambda offered: to if pa.types.is_integer(offered) else None
+
+
+def _struct(offered: pa.DataType, parts: Mapping[str, _Part]) -> pa.DataType | None:
+    """Take a struct that has exactly these fields, in any order."""
+    if not isinstance(offered, pa.StructType) or sorted(field.name for field in offered) != sorted(parts):
+        return None
+    fields = []
+    for name, part in parts.items():
+        field = offered.field(name)
+        type_ = part(field.type)
+        if type_ is None:
+            return None
+        fields.append(field.with_type(type_))
+    return pa.struct(fields)
+
+
+def _listed(offered: pa.DataType, part: _Part) -> pa.DataType | None:
+    """Take any kind of list but a map."""
+    field = item_field(offered)
+    if field is None or isinstance(offered, pa.MapType):
+        return None
+    type_ = part(field.type)
+    return None if type_ is None else pa.list_(field.with_type(type_))
+
+
+def _within(child: Column, depth: int) -> _Part:
+    return lambda offered: _encoded(child, offered, depth)
+
+
+def _array(column: Column, offered: pa.DataType, depth: int) -> pa.DataType | None:
+    """Take a list, or the struct of types.nd_array."""
+    [item] = column.children
+
+    def values(type_: pa.DataType) -> pa.DataType | None:
+        return _listed(type_, _within(item, depth))
+
+    def numbers(type_: pa.DataType) -> pa.DataType | None:
+        return _listed(type_, _whole(pa.int32()))
+
+    if isinstance(offered, pa.StructType):
+        return _struct(offered, {"dims": numbers, "lower_bounds": numbers, "values": values})
+    return values(offered)
+
+
+def _composite(column: Column, offered: pa.DataType, depth: int) -> pa.DataType | None:
+    """Take a struct whose fields are named as the attributes are."""
+    return _struct(offered, {child.name: _within(child, depth) for child in column.children})
+
+
+def _range(column: Column, offered: pa.DataType, depth: int) -> pa.DataType | None:
+    [child] = column.children
+    bound = _within(child, depth)
+    return _struct(offered, {"lower": bound, "upper": bound, "flags": _whole(pa.uint8())})
+
+
+def _multirange(column: Column, offered: pa.DataType, depth: int) -> pa.DataType | None:
+    [part] = column.children
+    return _listed(offered, _within(part, depth))
+
+
+def _hstore(_column: Column, offered: pa.DataType, _depth: int) -> pa.DataType | None:
+    """Take a map, or a list of pairs as some libraries keep one; a NULL key is the Encoder's to refuse."""
+    if offered == pa.map_(pa.utf8(), pa.utf8()):
+        return offered
+
+    def text(type_: pa.DataType) -> pa.DataType | None:
+        return pa.utf8() if is_text(bare(type_)) or pa.types.is_null(type_) else None
+
+    def pair(type_: pa.DataType) -> pa.DataType | None:
+        return _struct(type_, {"key": text, "value": text})
+
+    if isinstance(offered, pa.MapType):
+        offered = pa.list_(pa.struct([("key", offered.key_type), ("value", offered.item_type)]))
+    return _listed(offered, pair)
+
+
+_NESTED: dict[Kernel, Callable[[Column, pa.DataType, int], pa.DataType | None]] = {
+    Kernel.ARRAY: _array,
+    Kernel.COMPOSITE: _composite,
+    Kernel.RANGE: _range,
+    Kernel.MULTIRANGE: _multirange,
+    Kernel.HSTORE: _hstore,
+}
+
 _CHOICES: dict[Kernel, Callable[[Column, pa.DataType, pa.DataType], pa.DataType | None]] = {
     Kernel.BOOL: _same,
+    Kernel.FIXED8: _word,
     Kernel.FIXED16: _word,
     Kernel.FIXED32: _word,
     Kernel.FIXED64: _word,
@@ -283,5 +328,8 @@ _CHOICES: dict[Kernel, Callable[[Column, pa.DataType, pa.DataType], pa.DataType 
     Kernel.DATE: _date,
     Kernel.TIME: _time,
     Kernel.TIMESTAMP: _timestamp,
+    Kernel.TIMETZ: _timetz,
     Kernel.INTERVAL: _interval,
+    Kernel.BITS: _bits,
+    Kernel.ENUM: _text,
 }

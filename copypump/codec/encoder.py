@@ -8,37 +8,18 @@ the target's type, typmod included, because the server would round or cut silent
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from copypump.codec import typmod as typmods
-from copypump.codec._encode import Fault, Form, RowWriter
-from copypump.codec.column import Column
+from copypump.codec._encode import Fault, RowWriter
 from copypump.codec.framing import Block
-from copypump.codec.types import Kernel, pg_type
+from copypump.codec.lanes import EncodedColumn, lanes
 from copypump.errors import CastError, CopypumpError, TransformError
 
-# NAMEDATALEN - 1 of PostgreSQL's pg_config_manual.h.
-MAX_NAME_BYTES = 63
-
-_MICROSECOND_DIGITS = 6
-
-_FIXED = {8: Form.FIXED8, 16: Form.FIXED16, 32: Form.FIXED32, 64: Form.FIXED64}
-_SIMPLE = {
-    Kernel.BOOL: Form.BOOL,
-    Kernel.JSONB: Form.JSONB,
-    Kernel.DATE: Form.DATE,
-    Kernel.TIME: Form.TIME,
-    Kernel.TIMESTAMP: Form.TIMESTAMP,
-}
-
-# Bits of an interval's fields, and the smallest unit that each keeps: INTERVAL_MASK of utils/timestamp.h.
-_YEAR, _MONTH, _DAY, _HOUR, _MINUTE, _SECOND = (1 << bit for bit in (2, 1, 3, 10, 11, 12))
-_HOUR_MICROSECONDS = 3_600_000_000
-_MINUTE_MICROSECONDS = 60_000_000
+__all__ = ["EncodedColumn", "Encoder"]
 
 _NARROW = "change the value in the transform, or widen the target column's type"
 _BROKEN = "return arrays that pass pyarrow's validate(full=True)"
@@ -78,7 +59,7 @@ _FAULTS: dict[int, tuple[type[CopypumpError], str, str]] = {
     Fault.FIELDS: (CastError, "the interval has fields that {type} does not keep", _NARROW),
     Fault.PART_NULL: (
         CastError,
-        "a part of the interval is NULL",
+        "a part of the value is NULL",
         "make the whole value NULL, or fill the part",
     ),
     Fault.PRECISION: (CastError, "the number has more digits than {type} holds", _NARROW),
@@ -90,20 +71,39 @@ _FAULTS: dict[int, tuple[type[CopypumpError], str, str]] = {
     Fault.SYNTAX: (CastError, "the text is not a {type}", "repair it in the transform"),
     Fault.INFINITE: (CastError, "{type} holds no infinity", "make the column numeric without precision"),
     Fault.DIGITS: (CastError, "the number has more digits than PostgreSQL takes in binary", _NARROW),
+    Fault.LABEL: (
+        CastError,
+        "the text is no label of {type}",
+        "change it in the transform, or add the label to the target's type",
+    ),
+    Fault.ZONE: (CastError, "the time zone is 16 hours or more from UTC", "change it in the transform"),
+    Fault.BIT_DATA: (
+        CastError,
+        "the data does not hold as many bits as are told, or has others behind them",
+        "give bits, and data of (bits + 7) // 8 bytes, the unused bits of the last one being zeros",
+    ),
+    Fault.BIT_COUNT: (CastError, "the number of bits is not what {type} holds", _NARROW),
+    Fault.KEY_NULL: (CastError, "a key is NULL", "drop the pair in the transform"),
+    Fault.KEY_TWICE: (CastError, "a key stands twice in one value", "keep one pair of it in the transform"),
+    Fault.FLAGS: (
+        CastError,
+        "the flags are not those of any range",
+        "add up 1 (empty, then alone), 2 and 4 (lower and upper bound inclusive), 8 and 16 (infinite)",
+    ),
+    Fault.BOUND: (
+        CastError,
+        "a bound is NULL though the flags say finite, or is not though they say infinite or empty",
+        "let flags and bounds agree in the transform",
+    ),
+    Fault.DIMENSIONS: (
+        CastError,
+        "dimensions, lower bounds and values do not make an array",
+        "give at most 6 dimensions, each of 1 or more, as many lower bounds, and the product as values",
+    ),
+    Fault.ITEMS: (CastError, "the value has more items than PostgreSQL takes", "split it in the transform"),
+    Fault.RANGE_NULL: (CastError, "a range of a multirange is NULL", "drop it in the transform"),
+    Fault.VALUE_SIZE: (CastError, "the value takes 1 GiB or more", "split it in the transform"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedColumn:
-    """One column of the output, `column` being the target's.
-
-    Either `type` is the Arrow type its arrays have (one that casts.encoded_type gave), or `wire` is the index
-    of the source column whose field bytes are copied from the block.
-    """
-
-    column: Column
-    type: pa.DataType | None = None
-    wire: int | None = None
 
 
 class Encoder:
@@ -117,7 +117,11 @@ class Encoder:
             for index, column in enumerate(self.columns)
             if column.wire is not None and column.column.not_null
         ]
-        self._writer = RowWriter(len(self.columns), _lanes(self.columns), required)
+        described = lanes(self.columns)
+        self._places = described.places
+        self._writer = RowWriter(
+            len(self.columns), described.top, described.lanes, required, secrets.randbits(64)
+        )
 
     def encode(
         self,
@@ -145,6 +149,8 @@ class Encoder:
                 raise TransformError(
                     f"the array is {array.type}, expected {encoded.type}", column=encoded.column.name
                 )
+            elif pa.types.is_nested(array.type):
+                _check_shape(array, encoded.column.name)
         if not self._has_wire:
             result = self._writer.write(arrays, rows, None, None, 0, 0, None)
         elif block is None:
@@ -160,112 +166,28 @@ class Encoder:
             return result
         raise self._error(*result, first_row)
 
-    def _error(self, fault: int, index: int, row: int, first_row: int) -> CopypumpError:
+    def _error(self, fault: int, index: int, lane: int, row: int, first_row: int) -> CopypumpError:
         """Say what the native loops found."""
         kind, message, hint = _FAULTS[fault]
         column = self.columns[index].column if index >= 0 else None
+        declared = column.declared if column else ""
+        within = ""
+        if lane >= 0:
+            declared = self._places[lane].column.declared
+            within = self._places[lane].within
         return kind(
-            message.format(type=column.declared if column else ""),
+            message.format(type=declared) + (f", in {within}" if within else ""),
             column=column.name if column else None,
             row=first_row + row + 1 if row >= 0 else None,
             hint=hint,
         )
 
 
-def _lanes(columns: Sequence[EncodedColumn]) -> list[dict[str, int]]:
-    """Describe the columns to the native loops; source columns copied side by side make one run."""
-    lanes: list[dict[str, int]] = []
-    for index, encoded in enumerate(columns):
-        if encoded.wire is not None:
-            last = lanes[-1] if lanes else {"form": -1}
-            if last["form"] == Form.WIRE and last["last"] + 1 == encoded.wire:
-                last["last"] = encoded.wire
-            else:
-                lanes.append(
-                    {"form": Form.WIRE, "column": index, "first": encoded.wire, "last": encoded.wire}
-                )
-        elif encoded.type is not None:
-            lane = _lane(encoded.column, encoded.type)
-            lanes.append({**lane, "column": index, "required": encoded.column.not_null})
-        else:
-            raise ValueError("a column needs a type or a wire index")
-    return lanes
-
-
-def _lane(column: Column, type_: pa.DataType) -> dict[str, int]:
-    """Choose the loop for values of `type_` on their way to `column`, and its limits."""
-    row = pg_type(column)
-    typmod = column.wire_typmod
-    if type_ == pa.binary():
-        return {"form": Form.BYTES}  # bytea, or wire bytes as they are
-    match row.kernel:
-        case Kernel.FIXED16 | Kernel.FIXED32 | Kernel.FIXED64:
-            return {"form": _FIXED[type_.bit_width]}
-        case Kernel.TEXT if row.name == "name":
-            return {"form": Form.TEXT, "limit": MAX_NAME_BYTES, "in_bytes": 1}
-        case Kernel.TEXT | Kernel.BYTES:
-            characters = typmods.characters(typmod) if row.kernel == Kernel.TEXT else None
-            return {"form": Form.TEXT, "limit": -1 if characters is None else characters}
-        case Kernel.UUID:
-            return {"form": Form.UUID_TEXT if type_ == pa.utf8() else Form.UUID}
-        case Kernel.TIME | Kernel.TIMESTAMP:
-            return {"form": _SIMPLE[row.kernel], "unit": _unit(typmods.fraction(typmod))}
-        case Kernel.INTERVAL:
-            form = Form.INTERVAL if pa.types.is_struct(type_) else Form.NANO_INTERVAL
-            return {"form": form, **_interval(typmod)}
-        case Kernel.NUMERIC:
-            return _numeric(typmod, type_)
-        case kernel:
-            return {"form": _SIMPLE[kernel]}
-
-
-def _unit(digits: int | None) -> int:
-    """Give the microseconds that a value with so many decimals in its seconds is a multiple of."""
-    return 10 ** (_MICROSECOND_DIGITS - digits) if digits is not None and digits < _MICROSECOND_DIGITS else 1
-
-
-def _interval(typmod: int) -> dict[str, int]:
-    """Say what the server would keep of an interval (AdjustIntervalForTypmod of timestamp.c)."""
-    limits = typmods.interval(typmod)
-    if limits is None:
-        return {}
-    unit = _unit(limits.precision)
-    if limits.fields is None or limits.fields & _SECOND:
-        return {"unit": unit}
-    if limits.fields & _MINUTE:
-        return {"unit": max(unit, _MINUTE_MICROSECONDS)}
-    if limits.fields & _HOUR:
-        return {"unit": max(unit, _HOUR_MICROSECONDS)}
-    if limits.fields & _DAY:
-        return {"unit": 0}
-    return {"unit": 0, "days": 0, "months": 1 if limits.fields & _MONTH else 12}
-
-
-def _numeric(typmod: int, type_: pa.DataType) -> dict[str, int]:
-    """Describe a numeric's digits; see _encode_numeric.pxd for base and pad."""
-    if not isinstance(type_, pa.Decimal128Type | pa.Decimal256Type):
-        limits = typmods.numeric(typmod)
-        if limits is None:
-            return {"form": Form.NUMERIC_TEXT}
-        return {
-            "form": Form.NUMERIC_TEXT,
-            "precision": limits.precision,
-            "scale": limits.scale,
-            "dscale": max(0, limits.scale),
-        }
-    limits = typmods.numeric(typmod)
-    precision, scale, cut = type_.precision, type_.scale, 0
-    if limits is not None and isinstance(type_, pa.Decimal128Type):
-        precision, scale, cut = limits.precision, limits.scale, type_.scale - limits.scale
-    form = Form.DECIMAL128 if isinstance(type_, pa.Decimal128Type) else Form.DECIMAL256
-    pad = -scale % 4
-    return {
-        "form": Form.DECIMAL128_CUT if cut else form,
-        "precision": precision,
-        "scale": scale,
-        "dscale": max(0, scale),
-        "base": -((scale + pad) // 4),
-        "pad": 10**pad,
-        "small": min(10**precision, 10 ** (16 - pad)),
-        "cut": 10**cut,
-    }
+def _check_shape(array: pa.Array[Any], column_name: str) -> None:
+    """Have Arrow compare the lengths of children: it ends the process where it slices a child too short."""
+    try:
+        array.validate()
+    except pa.ArrowException:
+        raise TransformError(
+            f"the array of {array.type} is not valid", column=column_name, hint=_BROKEN
+        ) from None

@@ -1,7 +1,7 @@
 """What a typmod says: the number that PostgreSQL keeps beside a type for the parentheses after its name.
 
 Each function takes the typmod of one family of types and gives its meaning, or None for "no limit" (-1). The
-layouts are those of PostgreSQL's numeric.c, varchar.c and timestamp.c. No Arrow in here.
+layouts are those of PostgreSQL's numeric.c, varchar.c, varbit.c and timestamp.c. No Arrow in here.
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ def numeric(typmod: int) -> Numeric | None:
 def characters(typmod: int) -> int | None:
     """How many characters varchar(n) or bpchar(n) holds."""
     return None if typmod < HEADER else typmod - HEADER
+
+
+def bits(typmod: int) -> int | None:
+    """How many bits bit(n) has, and varbit(n) at most."""
+    return None if typmod <= 0 else typmod
 
 
 def fraction(typmod: int) -> int | None:

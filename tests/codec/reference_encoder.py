@@ -126,3 +126,71 @@ def numeric(  # noqa: C901 - one value, told from its text to its bytes
         raise Unfit
     head = struct.pack("!hhHh", len(groups), weight, 0x4000 if sign else 0, dscale)
     return head + struct.pack(f"!{len(groups)}h", *reversed(groups))
+
+
+def sized(data: bytes | None) -> bytes:
+    return word("i", -1) if data is None else word("i", len(data)) + data
+
+
+def timetz(microseconds: int, offset: int, digits: int = 6) -> bytes:
+    if abs(offset) >= 16 * 3600:
+        raise Unfit
+    return time(microseconds, digits) + word("i", offset)
+
+
+def bit_string(bits: int, data: bytes, exactly: int | None = None, at_most: int | None = None) -> bytes:
+    if not 0 <= bits <= 2**31 - 8 or len(data) != (bits + 7) // 8:
+        raise Unfit
+    if exactly not in (None, bits) or (at_most is not None and bits > at_most):
+        raise Unfit
+    if int.from_bytes(data, "big") % (1 << (8 * len(data) - bits)):
+        raise Unfit
+    return word("i", bits) + data
+
+
+def hstore(pairs: Sequence[tuple[bytes | None, bytes | None]]) -> bytes:
+    keys = [key for key, _ in pairs]
+    if None in keys or len(set(keys)) < len(keys):
+        raise Unfit
+    parts = [sized(text(key or b"")) + sized(None if value is None else text(value)) for key, value in pairs]
+    return word("i", len(pairs)) + b"".join(parts)
+
+
+def array(oid: int, items: Sequence[bytes | None]) -> bytes:
+    """One dimension, its lower bound being 1; none where there are no elements."""
+    return nd_array(oid, [len(items)] if items else [], [1] if items else [], items)
+
+
+def nd_array(oid: int, dims: Sequence[int], bounds: Sequence[int], items: Sequence[bytes | None]) -> bytes:
+    if len(dims) != len(bounds) or len(dims) > 6 or any(size < 1 for size in dims):
+        raise Unfit
+    product = 1 if dims else 0
+    for size, bound in zip(dims, bounds, strict=True):
+        product *= size
+        if bound + size > 2**31 - 1:
+            raise Unfit
+    if product != len(items):
+        raise Unfit
+    head = struct.pack("!iiI", len(dims), None in items, oid)
+    sizes = b"".join(struct.pack("!ii", *pair) for pair in zip(dims, bounds, strict=True))
+    return head + sizes + b"".join(map(sized, items))
+
+
+def composite(attributes: Sequence[tuple[int, bytes | None]]) -> bytes:
+    parts = [word("I", oid) + sized(data) for oid, data in attributes]
+    return word("i", len(parts)) + b"".join(parts)
+
+
+def range_of(lower: bytes | None, upper: bytes | None, flags: int) -> bytes:
+    empty, lower_inc, upper_inc, lower_inf, upper_inf = (bool(flags & 1 << bit) for bit in range(5))
+    if flags > 31 or (empty and flags != 1) or (lower_inf and lower_inc) or (upper_inf and upper_inc):
+        raise Unfit
+    if (lower is None) != (empty or lower_inf) or (upper is None) != (empty or upper_inf):
+        raise Unfit
+    return word("B", flags) + b"".join(sized(bound) for bound in (lower, upper) if bound is not None)
+
+
+def multirange(ranges: Sequence[bytes | None]) -> bytes:
+    if None in ranges:
+        raise Unfit
+    return word("i", len(ranges)) + b"".join(map(sized, ranges))

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from copypump.codec.casts import _CHOICES, cast, encoded_type
-from copypump.codec.column import Column, ServerType
+from copypump.codec.casts import _CHOICES, _NESTED, cast, encoded_type
+from copypump.codec.column import FIRST_USER_OID, Column, ServerType
 from copypump.codec.encoder import EncodedColumn, Encoder
-from copypump.codec.types import INTERVAL, TYPES, Kernel, opaque
+from copypump.codec.types import BITS, INTERVAL, TIMETZ, TYPES, Kernel, opaque
 from copypump.errors import CastError, TransformError
 from tests.codec import reference_encoder as reference
 
@@ -46,17 +46,24 @@ EVERY = [
     INTERVAL,
     pa.struct([("months", pa.int64())]),
     pa.list_(pa.int32()),
+    pa.map_(pa.utf8(), pa.utf8()),
+    BITS,
+    TIMETZ,
     pa.uuid(),
     pa.json_(),
 ]
 
 
 def column(type_name: str, typmod: int = -1) -> Column:
-    return Column("c", ServerType(OIDS[type_name], "pg_catalog", type_name), typmod, type_name)
+    # An extension's type is found by its name, and has an oid of its database's own.
+    return Column(
+        "c", ServerType(OIDS[type_name] or FIRST_USER_OID, "pg_catalog", type_name), typmod, type_name
+    )
 
 
 def unknown(name: str = "point", kind: str = "b") -> Column:
-    return Column("c", ServerType(600, "pg_catalog", name, kind), -1, name)
+    labels = ("sad", "ok") if kind == "e" else ()
+    return Column("c", ServerType(600, "pg_catalog", name, kind, names=labels), -1, name)
 
 
 def numeric(precision: int, scale: int) -> Column:
@@ -81,7 +88,8 @@ def through(target: Column, array: pa.Array) -> bytes:
 
 
 def test_every_kernel_has_its_casts():
-    assert set(_CHOICES) == set(Kernel)
+    assert set(_CHOICES) | set(_NESTED) == set(Kernel)
+    assert not set(_CHOICES) & set(_NESTED)
 
 
 @pytest.mark.parametrize("type_name", sorted(OIDS))
@@ -99,7 +107,7 @@ def test_the_encoder_takes_whatever_is_offered_and_not_refused(type_name):
 @pytest.mark.parametrize("row", TYPES, ids=lambda row: row.name)
 def test_what_is_decoded_goes_back_as_it_is(row):
     target = column(row.name)
-    decoded = row.arrow(-1)
+    decoded = row.arrow(target)
     storage = decoded.storage_type if isinstance(decoded, pa.BaseExtensionType) else decoded
     assert encoded_type(target, decoded) == storage
     assert encoded_type(target, storage) == storage
@@ -297,6 +305,26 @@ def test_integers_to_numeric(offered, data, precision, scale):
             through(numeric(precision, scale), pa.array(values, offered))
     else:
         assert through(numeric(precision, scale), pa.array(values, offered)) == reference.rows([expected])
+
+
+def test_decimals_that_arrow_would_multiply_into_other_ones():
+    small = Decimal("0.000007")
+    for make in (pa.decimal32, pa.decimal64, pa.decimal128, pa.decimal256):
+        fails(pa.array([Decimal(0), None, small], make(6, 6)), pa.decimal128(38, 44), 2)
+    large = pa.array([1, 10**30 + 7, 10**37], pa.decimal128(38, 0))
+    fails(large, pa.decimal128(38, 30), 1)
+    fails(large.cast(pa.decimal256(70, 0)), pa.decimal256(76, 70), 1)
+    assert cast(large, pa.decimal256(76, 38), "c", 0).to_pylist() == large.to_pylist()
+    for digits in range(1, 39):
+        array = pa.array([1, 9 * 10 ** (digits - 1)], pa.decimal128(38, 0))
+        fits = digits <= 8
+        if fits:
+            assert cast(array, pa.decimal128(38, 30), "c", 0).to_pylist() == array.to_pylist()
+        else:
+            fails(array, pa.decimal128(38, 30), 1)
+    huge = pa.Array.from_buffers(pa.decimal128(38, -38), 1, pa.array([7], pa.decimal128(38, 0)).buffers())
+    fails(huge, pa.int64(), 0)
+    fails(pa.array([7], pa.int64()), pa.decimal128(38, 38), 0)
 
 
 def test_decimals_name_their_row():

@@ -181,7 +181,8 @@ def test_header_and_trailer_make_a_whole_stream():
 
 
 def test_every_fault_has_words():
-    assert {fault for fault in Fault if fault} == set(module._FAULTS)
+    found = set(Fault) - {Fault.NONE, Fault.PLACE, Fault.MEMORY}  # the last raises MemoryError
+    assert found == set(module._FAULTS)
 
 
 # ---- against the reference
