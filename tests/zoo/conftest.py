@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from tests.servers import Server
 from tests.zoo.tables import ZOO
 from tests.zoo.ways import SYSTEM, WAYS, Way, Zoo, open_zoo
 
-# (way, table, kind) of each run that was held against its documented outcome.
+# (way, table, kind) of each run.
 Ran = set[tuple[str, str, str]]
 RAN = pytest.StashKey[Ran]()
 VERSIONS = pytest.StashKey[dict[str, str]]()
@@ -22,19 +25,32 @@ def no_session_left() -> None:
 
 
 @pytest.fixture(scope="session")
-def zoo(request: pytest.FixtureRequest) -> Iterator[Zoo]:
-    """The zoo of the way that the test is about."""
-    way: Way = request.param
-    servers = [request.getfixturevalue("pg15" if name == SYSTEM else f"pg{name}") for name in way.servers]
-    versions = request.config.stash.setdefault(VERSIONS, {})
-    versions[str(way)] = " to ".join(str(server.version) for server in servers)
-    with open_zoo(way, *servers) as opened:
+def zoos(
+    pg15: Server, pg16: Server, pg18: Server, pytestconfig: pytest.Config
+) -> Iterator[Callable[[Way], Zoo]]:
+    """`zoos(way)`: the zoo on that way's servers, made when it is first asked for."""
+    versions = pytestconfig.stash.setdefault(VERSIONS, {})
+    servers = {SYSTEM: pg15, "16": pg16, "18": pg18}
+    with ExitStack() as stack:
+
+        @functools.cache
+        def opened(way: Way) -> Zoo:
+            source, target = servers[way.source], servers[way.target]
+            versions[str(way)] = f"{source.version} to {target.version}"
+            return stack.enter_context(open_zoo(way, source, target))
+
         yield opened
+
+
+@pytest.fixture
+def zoo(way: Way, zoos: Callable[[Way], Zoo]) -> Zoo:
+    """The zoo of the way that the test is about."""
+    return zoos(way)
 
 
 @pytest.fixture(scope="session")
 def ran(pytestconfig: pytest.Config) -> Ran:
-    """Where tests write down what they have held against its documented outcome."""
+    """Where tests write down what they have pumped."""
     return pytestconfig.stash.setdefault(RAN, set())
 
 

@@ -20,7 +20,7 @@ class Yardstick(enum.StrEnum):
 
 
 class Home(enum.StrEnum):
-    """Which servers can hold a table."""
+    """Which servers can hold a table; what the distribution's alone can is not pumped to the wheel's."""
 
     ANY = "any"
     SYSTEM = "the distribution's"  # contrib modules and xml
