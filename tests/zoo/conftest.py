@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from copypump.postgres import source
 from tests.servers import Server
 from tests.zoo.tables import ZOO
 from tests.zoo.ways import SYSTEM, WAYS, Way, Zoo, open_zoo
@@ -32,12 +33,14 @@ def zoos(
     versions = pytestconfig.stash.setdefault(VERSIONS, {})
     servers = {SYSTEM: pg15, "16": pg16, "18": pg18}
     with ExitStack() as stack:
+        # What makes the reading of large tables fast is a third of the cost of a pump of a small one.
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(source, "GROW_BYTES", 1)
 
         @functools.cache
         def opened(way: Way) -> Zoo:
-            source, target = servers[way.source], servers[way.target]
-            versions[str(way)] = f"{source.version} to {target.version}"
-            return stack.enter_context(open_zoo(way, source, target))
+            src, dst = servers[way.source], servers[way.target]
+            versions[str(way)] = f"{src.version} to {dst.version}"
+            return stack.enter_context(open_zoo(way, src, dst))
 
         yield opened
 

@@ -76,6 +76,7 @@ class ZooTable:
     needs: Needs = Needs()
     yardstick: Yardstick = Yardstick.BINARY
     order: str = "id"
+    has_rows: bool = True
     copied: str | None = None
     read: Fails | None = None
     moved: Fails | None = None

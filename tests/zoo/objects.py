@@ -132,7 +132,7 @@ _COLUMNS = (
         "INSERT INTO o_one_column VALUES (2), (NULL), (1)",
         order="v",
     ),
-    ZooTable("o_no_rows", "CREATE TABLE o_no_rows (id int, v text[], t time)", "DELETE FROM o_no_rows"),
+    ZooTable("o_no_rows", "CREATE TABLE o_no_rows (id int, v text[], t time)", "", has_rows=False),
     ZooTable(
         "o_widest",
         f"CREATE TABLE o_widest (id int, {', '.join(f'c{at} smallint' for at in range(1, WIDEST))})",
