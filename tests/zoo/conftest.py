@@ -71,4 +71,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.line(f"{way} (PostgreSQL {version}): {len(tables)} tables; {told}")
     pumped = {table for _, table, _ in ran}
     missing = [str(table) for table in ZOO if table.name not in pumped]
-    terminalreporter.line(f"{len(pumped)} of {len(ZOO)} tables; not pumped: {', '.join(missing) or 'none'}")
+    named = ": " + ", ".join(missing) if 0 < len(missing) <= 20 else ""
+    terminalreporter.line(f"{len(pumped)} of {len(ZOO)} tables were pumped; {len(missing)} were not{named}")
