@@ -7,8 +7,10 @@ cannot be found or started is an error, never a skip.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -255,6 +257,18 @@ def _system_programs() -> Path:
         )
     fifteen = [path for path in found if path.parts[-3] == "15"]
     return (fifteen or found)[-1].parent
+
+
+@functools.cache
+def system_version() -> int:
+    """The major version of the distribution's server, asked without starting it."""
+    told = subprocess.run(
+        [_system_programs() / "postgres", "--version"], capture_output=True, text=True, check=True
+    )
+    found = re.search(r"(\d+)", told.stdout)
+    if found is None:
+        raise RuntimeError(f"not the version of a server: {told.stdout!r}")
+    return int(found[1])
 
 
 def _free_port() -> int:
