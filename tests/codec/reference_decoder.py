@@ -1,17 +1,22 @@
 """COPY BINARY read slowly, in plain Python, straight from PostgreSQL's documentation; native code must agree.
 
-Values are the plainest ones: int for dates and times (as Arrow counts them) and for decimals (unscaled), a
-number's bits as little-endian bytes, str, bytes, and a tuple (months, days, microseconds) for an interval.
+Values are the plainest ones: bool, str, bytes, int for integers, for dates and times (as Arrow counts them) and
+for decimals (unscaled), little-endian bytes for the bits of a float, a list for a list, a tuple for a struct, and
+a list of pairs for a map. What a field may look like is told by PostgreSQL's send functions, and where they say
+nothing by its receive functions.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
 
+from copypump.codec import types
+from copypump.codec.column import Column
 from copypump.codec.types import Kernel
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
@@ -56,41 +61,69 @@ def rows(stream: bytes, columns: int) -> list[list[bytes | None]]:
     return result
 
 
-def value(kernel: Kernel, type_: pa.DataType, field: bytes) -> Any:
-    """Read one field that is not NULL."""
-    if kernel == Kernel.BYTES:
-        return field
-    if kernel in (Kernel.TEXT, Kernel.JSONB):
-        if kernel == Kernel.JSONB:
+def value(column: Column, type_: pa.DataType, field: bytes) -> Any:
+    """Read one field of a column that is not NULL, as Arrow's `type_` holds it."""
+    kernel = types.kernel(column, type_)
+    if isinstance(type_, pa.BaseExtensionType):
+        type_ = type_.storage_type
+    match kernel:
+        case Kernel.BYTES:
+            return field
+        case Kernel.TEXT:
+            return text(field)
+        case Kernel.JSONB:
             if field[:1] != b"\x01":
                 raise ImpossibleError("version")
-            field = field[1:]
-        try:
-            text = field.decode()
-        except UnicodeDecodeError as error:
-            raise ImpossibleError("encoding") from error
-        if "\0" in text:
-            raise ImpossibleError("NUL")
-        return text
-    if kernel == Kernel.NUMERIC:
-        return numeric(type_, field)
-    return fixed(kernel, field)
+            return text(field[1:])
+        case Kernel.NUMERIC:
+            return numeric(type_, field)
+        case Kernel.ENUM:
+            label = text(field)
+            if label not in column.wire_type.names:
+                raise UnrepresentableError("label")
+            return label
+        case Kernel.BITS:
+            return bits(field)
+        case Kernel.HSTORE:
+            return hstore(field)
+        case Kernel.ARRAY:
+            return array(column, type_, field)
+        case Kernel.COMPOSITE:
+            return composite(column, type_, field)
+        case Kernel.RANGE:
+            return range_(column, type_, field)
+        case Kernel.MULTIRANGE:
+            return multirange(column, type_, field)
+        case _:
+            return fixed(kernel, type_, field)
+
+
+def text(field: bytes) -> str:
+    try:
+        decoded = field.decode()
+    except UnicodeDecodeError as error:
+        raise ImpossibleError("encoding") from error
+    if "\0" in decoded:
+        raise ImpossibleError("NUL")
+    return decoded
 
 
 _WIDTHS = {
     Kernel.BOOL: 1,
+    Kernel.FIXED8: 1,
     Kernel.FIXED16: 2,
     Kernel.FIXED32: 4,
     Kernel.FIXED64: 8,
     Kernel.UUID: 16,
     Kernel.DATE: 4,
     Kernel.TIME: 8,
+    Kernel.TIMETZ: 12,
     Kernel.TIMESTAMP: 8,
     Kernel.INTERVAL: 16,
 }
 
 
-def fixed(kernel: Kernel, field: bytes) -> Any:
+def fixed(kernel: Kernel, type_: pa.DataType, field: bytes) -> Any:
     if len(field) != _WIDTHS[kernel]:
         raise ImpossibleError("length")
     if kernel == Kernel.BOOL:
@@ -99,12 +132,24 @@ def fixed(kernel: Kernel, field: bytes) -> Any:
         return field == b"\1"
     if kernel == Kernel.INTERVAL:
         microseconds, days, months = struct.unpack(">qii", field)
+        if not pa.types.is_struct(type_):
+            if not -(2**63) <= microseconds * 1000 < 2**63:
+                raise UnrepresentableError("nanoseconds")
+            microseconds *= 1000
         return months, days, microseconds
     if kernel == Kernel.UUID:
         return field
+    if kernel == Kernel.TIMETZ:
+        time, offset = struct.unpack(">qi", field)
+        # timetz_recv of date.c: less than TZDISP_LIMIT, sixteen hours, either way.
+        if not -57600 < offset < 57600:
+            raise ImpossibleError("offset")
+        return moment(Kernel.TIME, time), offset
     if kernel in (Kernel.DATE, Kernel.TIME, Kernel.TIMESTAMP):
         return moment(kernel, int.from_bytes(field, "big", signed=True))
-    return field[::-1]
+    if pa.types.is_floating(type_):
+        return field[::-1]
+    return int.from_bytes(field, "big", signed=pa.types.is_signed_integer(type_))
 
 
 def moment(kernel: Kernel, number: int) -> int:
@@ -168,13 +213,178 @@ def unsigned_text(digits: tuple[int, ...], weight: int, dscale: int) -> str:
     return whole + point + groups(weight + 1, weight + 1 + (dscale + 3) // 4)[:dscale]
 
 
+class Cursor:
+    """What is left of a field."""
+
+    def __init__(self, field: bytes) -> None:
+        self._field = field
+
+    def take(self, count: int) -> bytes:
+        if not 0 <= count <= len(self._field):
+            raise ImpossibleError("truncated")
+        taken, self._field = self._field[:count], self._field[count:]
+        return taken
+
+    def int32(self) -> int:
+        return int.from_bytes(self.take(4), "big", signed=True)
+
+    def oid(self) -> int:
+        return int.from_bytes(self.take(4), "big")
+
+    def inner(self) -> bytes | None:
+        """A field within the field: its length, -1 for NULL, and its bytes."""
+        length = self.int32()
+        return None if length == -1 else self.take(length)
+
+    def end(self) -> None:
+        if self._field:
+            raise ImpossibleError("bytes are left")
+
+
+class Parts:
+    """The values within a value; one that Arrow cannot hold is told last, for worse may follow."""
+
+    def __init__(self) -> None:
+        self._values: list[Any] = []
+        self._problem: UnrepresentableError | None = None
+
+    def read(self, column: Column, type_: pa.DataType, field: bytes | None) -> None:
+        try:
+            self._values.append(None if field is None else value(column, type_, field))
+        except UnrepresentableError as error:
+            self._problem = error
+
+    def settle(self) -> list[Any]:
+        if self._problem:
+            raise self._problem
+        return self._values
+
+
+def bits(field: bytes) -> tuple[int, bytes]:
+    cursor = Cursor(field)
+    count = cursor.int32()
+    data = cursor.take((count + 7) // 8 if count >= 0 else -1)
+    cursor.end()
+    # VARBIT_CORRECTLY_PADDED of varbit.c: the bits behind the last are zero.
+    if count % 8 and data[-1] & (0xFF >> count % 8):
+        raise ImpossibleError("padding")
+    return count, data
+
+
+def hstore(field: bytes) -> list[tuple[str, str | None]]:
+    cursor = Cursor(field)
+    count = cursor.int32()
+    if count < 0:
+        raise ImpossibleError("count")
+    pairs = []
+    for _ in range(count):
+        key, content = cursor.inner(), cursor.inner()
+        if key is None:
+            raise ImpossibleError("NULL key")
+        pairs.append((text(key), None if content is None else text(content)))
+    cursor.end()
+    return pairs
+
+
+MAX_DIMENSIONS = 6  # MAXDIM of PostgreSQL's utils/array.h
+MAX_ELEMENTS = 0x3FFFFFFF // 8  # MaxArraySize there
+
+
+def array(column: Column, type_: pa.DataType, field: bytes) -> Any:
+    """As a list, or as a struct of dimensions, lower bounds and elements."""
+    [item] = column.children
+    as_struct = pa.types.is_struct(type_)
+    item_type = (type_.field("values").type if as_struct else type_).value_type
+    cursor = Cursor(field)
+    dimensions, flags, oid = cursor.int32(), cursor.int32(), cursor.oid()
+    if not 0 <= dimensions <= MAX_DIMENSIONS or flags not in (0, 1) or oid != item.type.oid:
+        raise ImpossibleError("head")
+    sizes = [(cursor.int32(), cursor.int32()) for _ in range(dimensions)]
+    dims, bounds = [size for size, _ in sizes], [bound for _, bound in sizes]
+    # Sizes of zero are sent: ''::oidvector::oid[] has one dimension of none.
+    count = math.prod(dims) if dims else 0
+    if any(size < 0 for size in dims) or count > MAX_ELEMENTS:
+        raise ImpossibleError("size")
+    fields = [cursor.inner() for _ in range(count)]
+    cursor.end()
+    parts = Parts()
+    for element in fields:
+        parts.read(item, item_type, element)
+    values = parts.settle()
+    if as_struct:
+        return dims, bounds, values
+    if dims and bounds != [1]:
+        raise UnrepresentableError("dimensions or lower bound")
+    return values
+
+
+def composite(column: Column, type_: pa.DataType, field: bytes) -> tuple[Any, ...]:
+    cursor, parts = Cursor(field), Parts()
+    if cursor.int32() != len(column.children):
+        raise ImpossibleError("attributes")
+    for child, part in zip(column.children, type_, strict=True):
+        if cursor.oid() != child.type.oid:
+            raise ImpossibleError("oid")
+        parts.read(child, part.type, cursor.inner())
+    cursor.end()
+    return tuple(parts.settle())
+
+
+# RANGE_* of PostgreSQL's utils/rangetypes.h; range_send sends no other.
+EMPTY, LOWER_INCLUSIVE, UPPER_INCLUSIVE, LOWER_INFINITE, UPPER_INFINITE = 1, 2, 4, 8, 16
+
+
+def range_(column: Column, type_: pa.DataType, field: bytes) -> tuple[Any, Any, int]:
+    [bound] = column.children
+    cursor, parts = Cursor(field), Parts()
+    [flags] = cursor.take(1)
+    if flags > 31:
+        raise ImpossibleError("flags")
+    for infinite in (LOWER_INFINITE, UPPER_INFINITE):
+        if flags & (EMPTY | infinite):
+            parts.read(bound, type_, None)
+        elif (content := cursor.inner()) is not None:
+            parts.read(bound, type_.field("lower").type, content)
+        else:
+            raise ImpossibleError("NULL bound")
+    cursor.end()
+    lower, upper = parts.settle()
+    return lower, upper, flags
+
+
+def multirange(column: Column, type_: pa.DataType, field: bytes) -> list[tuple[Any, Any, int]]:
+    [part] = column.children
+    cursor, parts = Cursor(field), Parts()
+    count = cursor.int32()
+    if count < 0:
+        raise ImpossibleError("count")
+    for _ in range(count):
+        if (content := cursor.inner()) is None:
+            raise ImpossibleError("NULL range")
+        parts.read(part, type_.value_type, content)
+    cursor.end()
+    return parts.settle()
+
+
 def plain(array: pa.Array) -> list[Any]:
     """An Arrow array as the values that `value` gives."""
     if isinstance(array, pa.ExtensionArray):
         return plain(array.storage)
-    kind = array.type
+    kind, valid = array.type, array.is_valid().to_pylist()
+    if pa.types.is_dictionary(kind):
+        return array.to_pylist()
     if pa.types.is_struct(kind):
-        return [None if row is None else tuple(row.values()) for row in array.to_pylist()]
+        parts = [plain(array.field(i)) for i in range(kind.num_fields)]
+        return [tuple(part[row] for part in parts) if there else None for row, there in enumerate(valid)]
+    if pa.types.is_list(kind) or pa.types.is_map(kind):
+        offsets = array.offsets.to_pylist()
+        if pa.types.is_map(kind):
+            values = list(zip(plain(array.keys), plain(array.items), strict=True))
+        else:
+            values = plain(array.values)
+        return [values[offsets[i] : offsets[i + 1]] if there else None for i, there in enumerate(valid)]
+    if kind == pa.month_day_nano_interval():
+        return [None if row is None else tuple(row) for row in array.to_pylist()]
     if pa.types.is_date32(kind):
         return array.cast(pa.int32()).to_pylist()
     if pa.types.is_time64(kind) or pa.types.is_timestamp(kind):
@@ -183,11 +393,11 @@ def plain(array: pa.Array) -> list[Any]:
         width, start = kind.bit_width // 8, array.offset
         values = array.buffers()[1].to_pybytes()
         return [
-            int.from_bytes(values[width * i : width * (i + 1)], "little", signed=True) if valid else None
-            for i, valid in enumerate(array.is_valid().to_pylist(), start)
+            int.from_bytes(values[width * i : width * (i + 1)], "little", signed=True) if there else None
+            for i, there in enumerate(valid, start)
         ]
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+    if pa.types.is_floating(kind):
         width = kind.bit_width // 8
-        bits = array.view({2: pa.int16(), 4: pa.int32(), 8: pa.int64()}[width]).to_pylist()
-        return [None if word is None else word.to_bytes(width, "little", signed=True) for word in bits]
+        words = array.view({4: pa.int32(), 8: pa.int64()}[width]).to_pylist()
+        return [None if word is None else word.to_bytes(width, "little", signed=True) for word in words]
     return array.to_pylist()
