@@ -236,6 +236,10 @@ class Cursor:
         length = self.int32()
         return None if length == -1 else self.take(length)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._field
+
     def end(self) -> None:
         if self._field:
             raise ImpossibleError("bytes are left")
