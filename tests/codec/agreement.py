@@ -55,7 +55,7 @@ def choices(of: Column) -> list[pa.DataType]:
 def exact_choices(of: Column) -> list[pa.DataType]:
     """Those that keep all of a value, so that it can go back to a column of the same type.
 
-    A decimal that is not the column's own loses the display scale; bytes of a type with a typmod are refused
+    A number that is not the column's own loses the display scale; bytes of a type with a typmod are refused
     on the way back, because the server would round them to it.
     """
     usual, *others = choices(of)
@@ -64,7 +64,8 @@ def exact_choices(of: Column) -> list[pa.DataType]:
         *(
             other
             for other in others
-            if not pa.types.is_decimal(other) and not (is_opaque(other) and of.wire_typmod >= 0)
+            if not (pa.types.is_decimal(other) or pa.types.is_floating(other))
+            and not (is_opaque(other) and of.wire_typmod >= 0)
         ),
     ]
 

@@ -323,9 +323,7 @@ def renumber(kind: ServerType, field: bytes) -> bytes:
 def expressions(declared: str) -> list[str]:
     """The SQL of each value of a declared type."""
     return [
-        str(value)
-        if isinstance(value, Sql)
-        else "'{}'::{}".format(value.replace("'", "''"), declared)
+        str(value) if isinstance(value, Sql) else "'{}'::{}".format(value.replace("'", "''"), declared)
         for value in VALUES[declared]
     ]
 
@@ -335,7 +333,10 @@ def make(dsn: str) -> str:
     import psycopg
 
     with psycopg.connect(dsn, autocommit=True) as connection:
-        _run(connection, "SET timezone = 'UTC'; SET intervalstyle = 'iso_8601'; SET client_min_messages = error")
+        _run(
+            connection,
+            "SET timezone = 'UTC'; SET intervalstyle = 'iso_8601'; SET client_min_messages = error",
+        )
         _run(connection, SETUP)
         try:
             for name in EXTENSIONS:

@@ -8,7 +8,6 @@ nothing by its receive functions.
 
 from __future__ import annotations
 
-import math
 import struct
 from fractions import Fraction
 from typing import Any
@@ -66,6 +65,8 @@ def value(column: Column, type_: pa.DataType, field: bytes) -> Any:
     kernel = types.kernel(column, type_)
     if isinstance(type_, pa.BaseExtensionType):
         type_ = type_.storage_type
+    if kernel in _NESTED:
+        return _NESTED[kernel](column, type_, field)
     match kernel:
         case Kernel.BYTES:
             return field
@@ -78,24 +79,17 @@ def value(column: Column, type_: pa.DataType, field: bytes) -> Any:
         case Kernel.NUMERIC:
             return numeric(type_, field)
         case Kernel.ENUM:
-            label = text(field)
-            if label not in column.wire_type.names:
-                raise UnrepresentableError("label")
-            return label
+            return label(column, type_, field)
         case Kernel.BITS:
             return bits(field)
-        case Kernel.HSTORE:
-            return hstore(field)
-        case Kernel.ARRAY:
-            return array(column, type_, field)
-        case Kernel.COMPOSITE:
-            return composite(column, type_, field)
-        case Kernel.RANGE:
-            return range_(column, type_, field)
-        case Kernel.MULTIRANGE:
-            return multirange(column, type_, field)
         case _:
             return fixed(kernel, type_, field)
+
+
+def label(column: Column, type_: pa.DataType, field: bytes) -> str:
+    if pa.types.is_dictionary(type_) and field not in map(str.encode, column.wire_type.names):
+        raise UnrepresentableError("label")
+    return text(field)
 
 
 def text(field: bytes) -> str:
@@ -126,30 +120,35 @@ _WIDTHS = {
 def fixed(kernel: Kernel, type_: pa.DataType, field: bytes) -> Any:
     if len(field) != _WIDTHS[kernel]:
         raise ImpossibleError("length")
-    if kernel == Kernel.BOOL:
-        if field not in (b"\0", b"\1"):
-            raise ImpossibleError("bool")
-        return field == b"\1"
-    if kernel == Kernel.INTERVAL:
-        microseconds, days, months = struct.unpack(">qii", field)
-        if not pa.types.is_struct(type_):
-            if not -(2**63) <= microseconds * 1000 < 2**63:
-                raise UnrepresentableError("nanoseconds")
-            microseconds *= 1000
+    match kernel:
+        case Kernel.BOOL:
+            if field not in (b"\0", b"\1"):
+                raise ImpossibleError("bool")
+            return field == b"\1"
+        case Kernel.UUID:
+            return field
+        case Kernel.INTERVAL:
+            return interval(type_, *struct.unpack(">qii", field))
+        case Kernel.TIMETZ:
+            time, offset = struct.unpack(">qi", field)
+            # timetz_recv of date.c: less than TZDISP_LIMIT, sixteen hours, either way.
+            if not -57600 < offset < 57600:
+                raise ImpossibleError("offset")
+            return moment(Kernel.TIME, time), offset
+        case Kernel.DATE | Kernel.TIME | Kernel.TIMESTAMP:
+            return moment(kernel, int.from_bytes(field, "big", signed=True))
+        case _ if pa.types.is_floating(type_):
+            return field[::-1]
+        case _:
+            return int.from_bytes(field, "big", signed=pa.types.is_signed_integer(type_))
+
+
+def interval(type_: pa.DataType, microseconds: int, days: int, months: int) -> tuple[int, int, int]:
+    if pa.types.is_struct(type_):
         return months, days, microseconds
-    if kernel == Kernel.UUID:
-        return field
-    if kernel == Kernel.TIMETZ:
-        time, offset = struct.unpack(">qi", field)
-        # timetz_recv of date.c: less than TZDISP_LIMIT, sixteen hours, either way.
-        if not -57600 < offset < 57600:
-            raise ImpossibleError("offset")
-        return moment(Kernel.TIME, time), offset
-    if kernel in (Kernel.DATE, Kernel.TIME, Kernel.TIMESTAMP):
-        return moment(kernel, int.from_bytes(field, "big", signed=True))
-    if pa.types.is_floating(type_):
-        return field[::-1]
-    return int.from_bytes(field, "big", signed=pa.types.is_signed_integer(type_))
+    if not -(2**63) <= microseconds * 1000 < 2**63:
+        raise UnrepresentableError("nanoseconds")
+    return months, days, microseconds * 1000
 
 
 def moment(kernel: Kernel, number: int) -> int:
@@ -185,7 +184,7 @@ def numeric(type_: pa.DataType, field: bytes) -> Any:
             raise ImpossibleError("digits of a special value")
         if pa.types.is_decimal(type_):
             raise UnrepresentableError(special)
-        return special
+        return struct.pack("<d", float(special)) if pa.types.is_floating(type_) else special
     digits = struct.unpack(f">{count}H", field[8:])
     if sign not in (0, 0x4000) or any(digit > 9999 for digit in digits):
         raise ImpossibleError("sign or digit")
@@ -199,9 +198,23 @@ def numeric(type_: pa.DataType, field: bytes) -> Any:
         if scaled.denominator != 1 or scaled >= 10**type_.precision:
             raise UnrepresentableError("decimal")
         return -scaled.numerator if minus else scaled.numerator
+    if pa.types.is_floating(type_):
+        return double(number, minus)
     if (number * 10**dscale).denominator != 1:
         raise ImpossibleError("digits beyond the display scale")
     return minus + unsigned_text(digits, weight, dscale)
+
+
+def double(number: Fraction, minus: str) -> bytes:
+    """The nearest double; its digits must be fifteen at most, times a power of ten up to 22 either way."""
+    exponent = 0
+    while number and number.denominator > 1:
+        number, exponent = number * 10, exponent - 1
+    while number and number % 10 == 0:
+        number, exponent = number / 10, exponent + 1
+    if number >= 10**15 or not -22 <= exponent <= 22:
+        raise UnrepresentableError("double")
+    return struct.pack("<d", float(f"{minus}{number}e{exponent}"))
 
 
 def unsigned_text(digits: tuple[int, ...], weight: int, dscale: int) -> str:
@@ -237,8 +250,8 @@ class Cursor:
         return None if length == -1 else self.take(length)
 
     @property
-    def is_empty(self) -> bool:
-        return not self._field
+    def left(self) -> int:
+        return len(self._field)
 
     def end(self) -> None:
         if self._field:
@@ -275,7 +288,7 @@ def bits(field: bytes) -> tuple[int, bytes]:
     return count, data
 
 
-def hstore(field: bytes) -> list[tuple[str, str | None]]:
+def hstore(_column: Column, _type: pa.DataType, field: bytes) -> list[tuple[str, str | None]]:
     cursor = Cursor(field)
     count = cursor.int32()
     if count < 0:
@@ -291,7 +304,6 @@ def hstore(field: bytes) -> list[tuple[str, str | None]]:
 
 
 MAX_DIMENSIONS = 6  # MAXDIM of PostgreSQL's utils/array.h
-MAX_ELEMENTS = 0x3FFFFFFF // 8  # MaxArraySize there
 
 
 def array(column: Column, type_: pa.DataType, field: bytes) -> Any:
@@ -306,9 +318,11 @@ def array(column: Column, type_: pa.DataType, field: bytes) -> Any:
     sizes = [(cursor.int32(), cursor.int32()) for _ in range(dimensions)]
     dims, bounds = [size for size, _ in sizes], [bound for _, bound in sizes]
     # Sizes of zero are sent: ''::oidvector::oid[] has one dimension of none.
-    count = math.prod(dims) if dims else 0
-    if any(size < 0 for size in dims) or count > MAX_ELEMENTS:
-        raise ImpossibleError("size")
+    count = 1 if dims else 0
+    for size in dims:
+        count *= size
+        if not 0 <= count <= cursor.left // 4:  # each element has a length of four bytes
+            raise ImpossibleError("size")
     fields = [cursor.inner() for _ in range(count)]
     cursor.end()
     parts = Parts()
@@ -370,13 +384,20 @@ def multirange(column: Column, type_: pa.DataType, field: bytes) -> list[tuple[A
     return parts.settle()
 
 
+_NESTED = {
+    Kernel.ARRAY: array,
+    Kernel.COMPOSITE: composite,
+    Kernel.RANGE: range_,
+    Kernel.MULTIRANGE: multirange,
+    Kernel.HSTORE: hstore,
+}
+
+
 def plain(array: pa.Array) -> list[Any]:
     """An Arrow array as the values that `value` gives."""
     if isinstance(array, pa.ExtensionArray):
         return plain(array.storage)
     kind, valid = array.type, array.is_valid().to_pylist()
-    if pa.types.is_dictionary(kind):
-        return array.to_pylist()
     if pa.types.is_struct(kind):
         parts = [plain(array.field(i)) for i in range(kind.num_fields)]
         return [tuple(part[row] for part in parts) if there else None for row, there in enumerate(valid)]
@@ -387,21 +408,23 @@ def plain(array: pa.Array) -> list[Any]:
         else:
             values = plain(array.values)
         return [values[offsets[i] : offsets[i + 1]] if there else None for i, there in enumerate(valid)]
+    return plain_scalars(array, valid)
+
+
+def plain_scalars(array: pa.Array, valid: list[bool]) -> list[Any]:
+    kind = array.type
     if kind == pa.month_day_nano_interval():
         return [None if row is None else tuple(row) for row in array.to_pylist()]
     if pa.types.is_date32(kind):
         return array.cast(pa.int32()).to_pylist()
     if pa.types.is_time64(kind) or pa.types.is_timestamp(kind):
         return array.cast(pa.int64()).to_pylist()
-    if pa.types.is_decimal(kind):
-        width, start = kind.bit_width // 8, array.offset
-        values = array.buffers()[1].to_pybytes()
-        return [
-            int.from_bytes(values[width * i : width * (i + 1)], "little", signed=True) if there else None
-            for i, there in enumerate(valid, start)
-        ]
+    if not pa.types.is_decimal(kind) and not pa.types.is_floating(kind):
+        return array.to_pylist()
+    width, data = kind.bit_width // 8, array.buffers()[1].to_pybytes()
+    words = [
+        data[width * i : width * (i + 1)] if there else None for i, there in enumerate(valid, array.offset)
+    ]
     if pa.types.is_floating(kind):
-        width = kind.bit_width // 8
-        words = array.view({4: pa.int32(), 8: pa.int64()}[width]).to_pylist()
-        return [None if word is None else word.to_bytes(width, "little", signed=True) for word in words]
-    return array.to_pylist()
+        return words
+    return [None if word is None else int.from_bytes(word, "little", signed=True) for word in words]

@@ -188,7 +188,9 @@ def _range(column: Column, type_: pa.DataType, value: Any) -> str:
         return "empty"
     [bound] = column.children
     texts = [
-        "" if end is None else _quoted(server_text(bound, type_.field("lower").type, end), '()[],"\\', _DOUBLES)
+        ""
+        if end is None
+        else _quoted(server_text(bound, type_.field("lower").type, end), '()[],"\\', _DOUBLES)
         for end in (lower, upper)
     ]
     return ("[" if flags & 2 else "(") + ",".join(texts) + ("]" if flags & 4 else ")")

@@ -159,7 +159,9 @@ def _numerics(column: Column) -> Fields:
     )
 
     def build(unscaled: int, scale: int, negative: bool) -> bytes:
-        number = reference_encoder.EXACT.create_decimal((int(negative), tuple(map(int, str(unscaled))), -scale))
+        number = reference_encoder.EXACT.create_decimal(
+            (int(negative), tuple(map(int, str(unscaled))), -scale)
+        )
         return reference_encoder.numeric(number, dscale=max(0, scale))
 
     return st.one_of(*[st.builds(build, digits, scales, st.booleans())] * 9, st.sampled_from(special))
@@ -270,9 +272,9 @@ FIELDS: dict[Kernel, Callable[[Column], Fields]] = {
     Kernel.NUMERIC: _numerics,
     Kernel.TEXT: _texts,
     Kernel.JSONB: _always(_JSON.map(lambda text: b"\1" + text)),
-    Kernel.BYTES: lambda column: st.binary(min_size=16, max_size=16)
-    if column.wire_type.name == "point"
-    else st.binary(max_size=40),
+    Kernel.BYTES: lambda column: (
+        st.binary(min_size=16, max_size=16) if column.wire_type.name == "point" else st.binary(max_size=40)
+    ),
     Kernel.UUID: _always(st.binary(min_size=16, max_size=16)),
     Kernel.DATE: _always(_packed("i", _DATES)),
     Kernel.TIME: _always(_packed("q", _TIMES)),
@@ -293,7 +295,9 @@ FIELDS: dict[Kernel, Callable[[Column], Fields]] = {
 
 
 _ODD_TEXTS = [b"\0", b"a\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"longer text, \xe2\x82"]
-_ODD_WORDS = [struct.pack(">I", word) for word in (0, 1, 7, 8, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)]
+_ODD_WORDS = [
+    struct.pack(">I", word) for word in (0, 1, 7, 8, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
+]
 
 
 @st.composite
@@ -307,9 +311,7 @@ def strange(draw: st.DrawFn, column: Column) -> bytes:
         at = draw(st.integers(0, len(field)))
         cut = draw(st.sampled_from([0, 0, 1, 2, 4]))
         put = draw(
-            st.one_of(
-                st.sampled_from([b"", *_ODD_WORDS, *_ODD_TEXTS]), st.binary(min_size=cut, max_size=cut)
-            )
+            st.one_of(st.sampled_from([b"", *_ODD_WORDS, *_ODD_TEXTS]), st.binary(min_size=cut, max_size=cut))
         )
         field = field[:at] + put + field[at + cut :]
     return field

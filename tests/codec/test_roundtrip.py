@@ -6,6 +6,7 @@ whole. The same over real servers is in test_live_roundtrip.py.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from decimal import Decimal
 from typing import Any
@@ -29,7 +30,8 @@ ROWS = [Column("c", strategies.server_type(row), -1, row.name) for row in TYPES]
 
 # Trees of types draw much; what is slow there is Python.
 thorough = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 
 
@@ -55,11 +57,10 @@ def fresh(of: Column, field: bytes) -> bytes:
         rest = cursor.take(4 + 8 * dimensions)
     else:
         head = cursor.take(1 if kind == Kernel.RANGE else 4)
-    parts, nulls, left = b"", False, field
-    for place in range(len(field)):
-        if cursor.is_empty:
+    parts, nulls = b"", False
+    for child in children if kind == Kernel.COMPOSITE else itertools.repeat(children[0]):
+        if not cursor.left:
             break
-        child = children[place] if kind == Kernel.COMPOSITE else children[0]
         parts += cursor.take(4) if kind == Kernel.COMPOSITE else b""
         content = cursor.inner()
         nulls |= content is None
@@ -69,7 +70,9 @@ def fresh(of: Column, field: bytes) -> bytes:
     return head + parts
 
 
-def check_both_ways(of: Column, chosen: pa.DataType, fields: list[bytes | None], *, every_cut: bool = False) -> None:
+def check_both_ways(
+    of: Column, chosen: pa.DataType, fields: list[bytes | None], *, every_cut: bool = False
+) -> None:
     array = check(of, chosen, fields, every_cut=every_cut)
     if array is not None:
         expected = [None if field is None else fresh(of, field) for field in fields]
@@ -96,7 +99,9 @@ def _name(value: object) -> str:
 @given(data=st.data())
 def test_every_row_goes_both_ways(of: Column, chosen: pa.DataType, data: st.DataObject) -> None:
     fields = strategies.fields(of).filter(lambda field: representable(of, chosen, field))
-    check_both_ways(of, chosen, data.draw(st.lists(st.none() | fields, min_size=1, max_size=8)), every_cut=True)
+    check_both_ways(
+        of, chosen, data.draw(st.lists(st.none() | fields, min_size=1, max_size=8)), every_cut=True
+    )
 
 
 CHOICES = [(of, chosen) for of in ROWS for chosen in choices(of)]
@@ -124,7 +129,9 @@ def test_trees_of_types_go_both_ways(data: st.DataObject) -> None:
     of = data.draw(strategies.columns())
     chosen = data.draw(st.sampled_from(exact_choices(of)))
     usual = strategies.fields(of)
-    check_both_ways(of, chosen, data.draw(st.lists(st.none() | usual, min_size=1, max_size=6)), every_cut=True)
+    check_both_ways(
+        of, chosen, data.draw(st.lists(st.none() | usual, min_size=1, max_size=6)), every_cut=True
+    )
 
 
 @settings(thorough, max_examples=400)
@@ -191,7 +198,9 @@ def test_every_group_boundary(scale: int) -> None:
         ]
         assert len(fields) > 300
         everything("numeric", fields, numeric_typmod(precision, scale))
-        texts = [reference_encoder.numeric(exact.scaleb(Decimal(number), -scale)) for number in sorted(numbers)]
+        texts = [
+            reference_encoder.numeric(exact.scaleb(Decimal(number), -scale)) for number in sorted(numbers)
+        ]
         everything("numeric", list(texts))
 
 
