@@ -50,8 +50,10 @@ def _encode(rng: Random, seed: Seed, _pool: list[bytes]) -> bytes | None:
     return None
 
 
-_KINDS: dict[str, Callable[[Random, Seed, list[bytes]], bytes | None]] = {"decode": _decode, "encode": _encode}
-
+_KINDS: dict[str, Callable[[Random, Seed, list[bytes]], bytes | None]] = {
+    "decode": _decode,
+    "encode": _encode,
+}
 
 
 def coverage() -> Callable[[], int] | None:

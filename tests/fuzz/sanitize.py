@@ -81,7 +81,9 @@ def main() -> None:
         _run([*fuzz, *settings], environment, home)
     except SystemExit:
         preload = " ".join(f"{name}='{environment[name]}'" for name in environment if name not in os.environ)
-        print(f"the step again: cd {home} && {preload} {sys.executable} -m tests.fuzz --exact --replay {step}")
+        print(
+            f"the step again: cd {home} && {preload} {sys.executable} -m tests.fuzz --exact --replay {step}"
+        )
         raise
 
 

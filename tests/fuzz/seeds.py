@@ -35,9 +35,7 @@ class Seed:
 
 def golden_seeds() -> list[Seed]:
     """Every declared type of golden.toml, read in every way."""
-    found = [
-        Seed(case.column, type_, case.wire) for case in golden.load() for type_ in choices(case.column)
-    ]
+    found = [Seed(case.column, type_, case.wire) for case in golden.load() for type_ in choices(case.column)]
     assert found
     return found
 
@@ -70,12 +68,15 @@ def _tree(rng: Random, depth: int) -> tuple[ServerType, tuple[bytes, ...]]:
         kind = ServerType(oid, "s", "row", "c", kinds, names, part_typmods=(-1,) * len(parts))
         return kind, tuple(
             struct.pack(">i", len(parts))
-            + b"".join(struct.pack(">I", of.oid) + sized(rng.choice([None, *of_fields])) for of, of_fields in parts)
+            + b"".join(
+                struct.pack(">I", of.oid) + sized(rng.choice([None, *of_fields])) for of, of_fields in parts
+            )
             for _ in range(2)
         )
     span = ServerType(oid, "s", "span", "r", (inner,))
     ranges = tuple(
-        bytes([flags]) + b"".join(sized(rng.choice(fields)) for infinite in (8, 16) if not flags & (1 | infinite))
+        bytes([flags])
+        + b"".join(sized(rng.choice(fields)) for infinite in (8, 16) if not flags & (1 | infinite))
         for flags in (0, 2, 6, 12, 18, 24, 1)
     )
     if family == "r":
@@ -85,7 +86,26 @@ def _tree(rng: Random, depth: int) -> tuple[ServerType, tuple[bytes, ...]]:
 
 
 # Words at which counts, lengths, flags and offsets turn.
-_WORDS = [0, 1, 2, 6, 7, 8, 31, 32, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
+_WORDS = [
+    0,
+    1,
+    2,
+    6,
+    7,
+    8,
+    31,
+    32,
+    127,
+    128,
+    255,
+    256,
+    0x7FFF,
+    0x8000,
+    0xFFFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+]
 _WORDS += [0xFFFFFFFE, 0x3FFFFFFF, 0x40000000, 0x00010000, 0x20000000]
 _TEXTS = [b"\0", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"a"]
 
