@@ -178,13 +178,8 @@ def numeric(type_: pa.DataType, field: bytes) -> Any:
     count, weight, sign, dscale = struct.unpack(">HhHH", field[:8])
     if len(field) != 8 + 2 * count or dscale > 0x3FFF:
         raise ImpossibleError("head")
-    special = {0xC000: "NaN", 0xD000: "Infinity", 0xF000: "-Infinity"}.get(sign)
-    if special:
-        if count:
-            raise ImpossibleError("digits of a special value")
-        if pa.types.is_decimal(type_):
-            raise UnrepresentableError(special)
-        return struct.pack("<d", float(special)) if pa.types.is_floating(type_) else special
+    if special := _SPECIAL.get(sign):
+        return special_numeric(type_, special, count)
     digits = struct.unpack(f">{count}H", field[8:])
     if sign not in (0, 0x4000) or any(digit > 9999 for digit in digits):
         raise ImpossibleError("sign or digit")
@@ -203,6 +198,17 @@ def numeric(type_: pa.DataType, field: bytes) -> Any:
     if (number * 10**dscale).denominator != 1:
         raise ImpossibleError("digits beyond the display scale")
     return minus + unsigned_text(digits, weight, dscale)
+
+
+_SPECIAL = {0xC000: "NaN", 0xD000: "Infinity", 0xF000: "-Infinity"}
+
+
+def special_numeric(type_: pa.DataType, name: str, count: int) -> Any:
+    if count:
+        raise ImpossibleError("digits of a special value")
+    if pa.types.is_decimal(type_):
+        raise UnrepresentableError(name)
+    return struct.pack("<d", float(name)) if pa.types.is_floating(type_) else name
 
 
 def double(number: Fraction, minus: str) -> bytes:

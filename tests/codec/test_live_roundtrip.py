@@ -7,7 +7,6 @@ them, oids of users' types normalized. Types that only the distribution's server
 from __future__ import annotations
 
 import contextlib
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
 
 import copypump
@@ -66,16 +65,16 @@ CREATE TYPE floats AS RANGE (subtype = float8, multirange_type_name = floatses);
 CREATE TYPE words AS RANGE (subtype = text, collation = "C", multirange_type_name = wordses);
 CREATE TYPE pair AS (a int, b text);
 CREATE TYPE whole AS ({attributes});
-CREATE TYPE outside AS (p pair, ps pair[], w whole, m mood, ms mood[], d price, r int4range, rs int4range[], t tags);
+CREATE TYPE outside AS (p pair, ps pair[], m mood, ms mood[], d price, r int4range, rs int4range[], t tags);
 """
 NESTED = [
-    "mood", "price", "tags", "mood[]", "price[]", "tags[]", "pair", "pair[]", "whole", "whole[]", "outside",
+    "mood", "price", "tags", "mood[]", "price[]", "tags[]", "pair", "pair[]", "whole", "outside",
     "outside[]", "floatses", "wordses[]",
 ]  # fmt: skip
 MULTIRANGES = ["int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange"]
 
 
-def groups(declared: Sequence[str], size: int = 12) -> list[tuple[str, ...]]:
+def groups(declared: Sequence[str], size: int = 20) -> list[tuple[str, ...]]:
     assert declared
     return [tuple(declared[at : at + size]) for at in range(0, len(declared), size)]
 
@@ -83,8 +82,8 @@ def groups(declared: Sequence[str], size: int = 12) -> list[tuple[str, ...]]:
 GROUPS = [
     *groups(SCALARS),
     *groups([f"{form}[]" for form in SCALARS]),
-    *groups([*RANGES, *(f"{name}[]" for name in RANGES)], 8),
-    *groups(NESTED, 4),
+    *groups([*RANGES, *(f"{name}[]" for name in RANGES)]),
+    *groups(NESTED, 7),
 ]
 
 
@@ -148,15 +147,20 @@ def fill(dsn: str, rows: Sequence[Sequence[bytes | None]]) -> None:
     """Let the server's own receive functions take the values."""
     with psycopg.connect(dsn, application_name=TEST_APPLICATION) as connection:
         connection.execute("TRUNCATE t")
-        with connection.cursor().copy("COPY t FROM STDIN (FORMAT BINARY)") as copy:
-            copy.write(stream(rows))
+        try:
+            with connection.cursor().copy("COPY t FROM STDIN (FORMAT BINARY)") as copy:
+                copy.write(stream(rows))
+        except (psycopg.errors.NumericValueOutOfRange, psycopg.errors.DatetimeFieldOverflow):
+            reject()  # a range up to the last integer, whose canonical form has the next one for a bound
 
 
 def sent(dsn: str, columns: Sequence[Column]) -> list[list[bytes | None]]:
     """What a server sends of t, oids normalized."""
-    with psycopg.connect(dsn, application_name=TEST_APPLICATION) as connection:
-        with connection.cursor().copy("COPY t TO STDOUT (FORMAT BINARY)") as copy:
-            data = b"".join(bytes(piece) for piece in copy)
+    with (
+        psycopg.connect(dsn, application_name=TEST_APPLICATION) as connection,
+        connection.cursor().copy("COPY t TO STDOUT (FORMAT BINARY)") as copy,
+    ):
+        data = b"".join(bytes(piece) for piece in copy)
     return [
         [
             None if field is None else golden.renumber(column.type, field)
@@ -174,9 +178,10 @@ def exact(column: Column) -> st.SearchStrategy[bytes]:
 
 def check_arrives(both: Databases, declared: Sequence[str]) -> None:
     columns, landed = make_tables(both, declared)
-    strategy = st.lists(st.tuples(*(st.none() | exact(column) for column in columns)), min_size=1, max_size=4)
+    strategy = st.lists(st.tuples(*(st.none() | exact(column) for column in columns)), min_size=2, max_size=6)
 
-    @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+    # A run over two servers takes its time: no shrinking.
+    @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     @given(strategy)
     def each(rows: list[tuple[bytes | None, ...]]) -> None:
         fill(both.src, rows)
@@ -203,4 +208,4 @@ def test_types_of_the_distribution_arrive(distribution: Databases) -> None:
 
 
 def test_nested_types_arrive_from_an_old_server(upgrade: Databases) -> None:
-    check_arrives(upgrade, NESTED[:8])
+    check_arrives(upgrade, NESTED[:7])

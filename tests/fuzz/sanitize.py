@@ -23,10 +23,11 @@ def build(home: Path) -> dict[str, str]:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     source = home / "source"
-    without = shutil.ignore_patterns("*.so", "*.c", "__pycache__")
+    without = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(ROOT / "copypump", source / "copypump", ignore=without)
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
+    (source / "setup.cfg").write_text(f"[build_ext]\nparallel = {os.cpu_count()}\n")
     shutil.copytree(ROOT / "tests", home / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", home)
     flags = "-fsanitize-coverage=trace-pc"

@@ -12,7 +12,6 @@ from random import Random
 import pyarrow as pa
 
 from copypump.codec.column import FIRST_USER_OID, Column, ServerType
-from copypump.codec.types import arrow_type
 from tests.codec import golden
 from tests.codec.agreement import choices
 from tests.codec.strategies import sized
