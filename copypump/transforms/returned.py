@@ -71,4 +71,5 @@ def _without_index(frame: Any) -> pa.Table:
 
 def empty(schema: pa.Schema) -> pa.RecordBatch:
     """A batch of this schema without rows."""
-    return pa.RecordBatch.from_pylist([], schema=schema)
+    # From lists, Arrow makes no array in which an extension type stands (a list of uuids).
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from copypump.codec import faults, types
 from copypump.codec.decoder import ROW_INDEX, Decoder
+from copypump.codec.faults import Fault
 from copypump.codec.spelling import parse_arrow_type
 from copypump.errors import DecodeError, RefusedError, UnrepresentableError
 from tests.codec import reference_decoder as reference
@@ -203,7 +204,8 @@ def test_values_that_arrow_cannot_hold(name: str, typmod: int, field: bytes, mes
     with pytest.raises(UnrepresentableError) as caught:
         decode(column(name, typmod), [None, None, field], batch_rows=2)
     assert message in caught.value.message
-    assert caught.value.hint == f"--type c={hint}, or --on-unrepresentable c=null"
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith(f"--type c={hint}, or --on-unrepresentable c=null")
     assert (caught.value.column, caught.value.row, caught.value.exit_code) == ("c", 3, 6)
     assert reference.plain(decode(column(name, typmod), [field], parse_arrow_type(hint)))
 
@@ -218,15 +220,13 @@ def test_too_much_text_is_an_error_and_no_allocation() -> None:
     huge = number([1], weight=32767)
     with pytest.raises(UnrepresentableError, match="more than 2 GiB of text") as caught:
         decode(column("numeric"), [huge] * 20_000, batch_rows=20_000)
-    assert caught.value.row == (2**31 - 1) // (4 * 32767 + 1) + 1
+    # Room is made for the whole groups before the point, a sign, and the longest word.
+    assert caught.value.row == (2**31 - 1) // (4 * 32768 + 9) + 1
 
 
 def test_faults_are_all_told() -> None:
-    assert set(faults._IMPOSSIBLE) | set(faults.UNREPRESENTABLE) | {
-        faults.Fault.OK,
-        faults.Fault.TOO_MUCH,
-    } == set(faults.Fault)
-    assert not set(faults._IMPOSSIBLE) & set(faults.UNREPRESENTABLE)
+    told = [*faults._IMPOSSIBLE, *faults.UNREPRESENTABLE, Fault.TOO_MUCH, Fault.OK]
+    assert sorted(told) == list(Fault)
 
 
 # --- the Decoder as a whole ---
