@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.fuzz import decoding, encoding
+from tests.fuzz import decoding, encoding, rewriting
 from tests.fuzz.seeds import Seed, golden_seeds, random_seed, spoiled_stream
 
 _POOL = 48  # fields that a seed keeps
@@ -50,8 +50,15 @@ def _encode(rng: Random, seed: Seed, _pool: list[bytes]) -> bytes | None:
     return None
 
 
+def _rewrite(rng: Random, seed: Seed, pool: list[bytes]) -> bytes | None:
+    data, new = spoiled_stream(rng, pool)
+    rewriting.check(rng, seed, data)
+    return new
+
+
 _KINDS: dict[str, Callable[[Random, Seed, list[bytes]], bytes | None]] = {
     "decode": _decode,
+    "rewrite": _rewrite,
     "encode": _encode,
 }
 

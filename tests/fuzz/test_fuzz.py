@@ -24,7 +24,7 @@ def test_a_run_finds_nothing() -> None:
     steps = 6 * len(golden_seeds())
     for _ in range(steps):
         run.step()
-    assert run.counts == {"decode": steps, "encode": steps}
+    assert run.counts == {"decode": steps, "rewrite": steps, "encode": steps}
 
 
 def test_seeds_tell_a_run() -> None:
