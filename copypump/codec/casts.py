@@ -45,7 +45,7 @@ def _encoded(column: Column, offered: pa.DataType, depth: int) -> pa.DataType | 
     """Do the same for what stands `depth` levels within a column's values."""
     row = pg_type(column)
     if is_opaque(offered):
-        return _from_opaque(column, row.kernel, offered, depth)
+        return _from_opaque(column, offered, depth)
     if isinstance(offered, pa.BaseExtensionType | pa.DictionaryType | pa.RunEndEncodedType):
         return _encoded(column, bare(offered), depth)
     if row.kernel in _NESTED:
@@ -127,14 +127,13 @@ def _fails(array: AnyArray, to: pa.DataType) -> bool:
 # ---- what each wire form takes
 
 
-def _from_opaque(column: Column, kernel: Kernel, offered: pa.DataType, depth: int) -> pa.DataType | None:
-    """Wire bytes of the same type pass, unless the server would round them to a typmod.
+def _from_opaque(column: Column, offered: pa.DataType, depth: int) -> pa.DataType | None:
+    """Wire bytes of the same type pass; whether typmods and oids agree is the mapping's to say.
 
-    Within a value they may hold no oids of users' types: only those of whole columns are compared.
+    It says so of whole columns: within a value they are those of types that hold no others.
     """
     same = isinstance(offered, pa.OpaqueType) and offered.type_name == column.wire_type.name
-    same = same and (depth == 0 or column.wire_type.is_portable)
-    return pa.binary() if same and (kernel == Kernel.BYTES or column.wire_typmod < 0) else None
+    return pa.binary() if same and (depth == 0 or not column.wire_type.parts) else None
 
 
 def _same(_column: Column, natural: pa.DataType, offered: pa.DataType) -> pa.DataType | None:

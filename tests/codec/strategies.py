@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from copypump.codec import types, typmod
-from copypump.codec.column import FIRST_USER_OID, Column, ServerType
+from copypump.codec.column import FIRST_OWN_OID, Column, ServerType
 from copypump.codec.types import TYPES, Kernel, PgType
 from tests.codec import reference_decoder as reference
 from tests.codec import reference_encoder
@@ -37,11 +37,11 @@ def server_type(row: PgType) -> ServerType:
     """The type of a row, as a server would describe it."""
     if row.oid:
         return ServerType(row.oid, "pg_catalog", row.name)
-    return ServerType(FIRST_USER_OID + len(row.name), "extensions", row.name)
+    return ServerType(FIRST_OWN_OID + len(row.name), "extensions", row.name)
 
 
 _POINT = ServerType(600, "pg_catalog", "point")  # has no row
-_USER_OIDS = st.integers(FIRST_USER_OID, 2**32 - 1)
+_USER_OIDS = st.integers(FIRST_OWN_OID, 2**32 - 1)
 _NAMES = st.text("aé b", min_size=1, max_size=3)
 _NUMERICS = [-1, *(numeric_typmod(*of) for of in ((15, 2), (38, 10), (76, 38), (80, 3), (5, -3), (3, 6)))]
 _TYPMODS = {"numeric": _NUMERICS, "varchar": [-1, 7], "bit": [1, 12], "varbit": [-1, 9], "bpchar": [-1, 7]}

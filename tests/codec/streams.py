@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 
-from copypump.codec.column import FIRST_USER_OID, Column, ServerType
+from copypump.codec.column import FIRST_OWN_OID, Column, ServerType
 from copypump.codec.framing import HEADER, TRAILER, Block, Framer
 from copypump.codec.types import TYPES
 
@@ -14,7 +14,7 @@ OIDS = {row.name: row.oid for row in TYPES}
 
 def column(type_name: str, typmod: int = -1, *, name: str = "c", not_null: bool = False) -> Column:
     """A column of a type of the table; one without a row gets the oid of point."""
-    oid = OIDS.get(type_name, 600) or FIRST_USER_OID
+    oid = OIDS.get(type_name, 600) or FIRST_OWN_OID
     server_type = ServerType(oid, "pg_catalog", type_name)
     return Column(name, server_type, typmod, type_name, not_null=not_null)
 

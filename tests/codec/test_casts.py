@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from copypump.codec.casts import _CHOICES, _NESTED, cast, encoded_type
-from copypump.codec.column import FIRST_USER_OID, Column, ServerType
+from copypump.codec.column import FIRST_OWN_OID, Column, ServerType
 from copypump.codec.encoder import EncodedColumn, Encoder
 from copypump.codec.types import BITS, INTERVAL, TIMETZ, TYPES, Kernel, opaque
 from copypump.errors import CastError, TransformError
@@ -57,7 +57,7 @@ EVERY = [
 def column(type_name: str, typmod: int = -1) -> Column:
     # An extension's type is found by its name, and has an oid of its database's own.
     return Column(
-        "c", ServerType(OIDS[type_name] or FIRST_USER_OID, "pg_catalog", type_name), typmod, type_name
+        "c", ServerType(OIDS[type_name] or FIRST_OWN_OID, "pg_catalog", type_name), typmod, type_name
     )
 
 
