@@ -18,7 +18,7 @@ from copypump.codec.column import Column, ServerType
 from copypump.codec.framing import Block, Framer
 from copypump.codec.rewrite import INTERVAL_OID, Rewriter, Walked
 from copypump.errors import CastError, DecodeError, Side
-from copypump.postgres.catalog import describe_query
+from copypump.postgres.query import describe_query
 from copypump.postgres.session import Session
 from tests.codec import golden_rewrite
 from tests.codec.reference_rewrite import BrokenError, InfiniteError, rewritten, work
