@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from copypump.codec.column import FIRST_USER_OID, ServerType
+from copypump.codec.column import FIRST_OWN_OID, ServerType
 from copypump.codec.framing import HEADER, TRAILER, Framer
 from copypump.codec.rewrite import Rewriter, Walked
 from copypump.errors import CastError, DecodeError
@@ -18,7 +18,7 @@ from tests.fuzz.seeds import Seed
 
 def elsewhere(kind: ServerType) -> ServerType:
     """The same type as another server has it: users' oids are others."""
-    oid = kind.oid if kind.is_builtin else max(FIRST_USER_OID, kind.oid ^ 0x01010101)
+    oid = kind.oid if kind.is_builtin else max(FIRST_OWN_OID, kind.oid ^ 0x01010101)
     return replace(kind, oid=oid, parts=tuple(map(elsewhere, kind.parts)))
 
 

@@ -11,7 +11,7 @@ from random import Random
 
 import pyarrow as pa
 
-from copypump.codec.column import FIRST_USER_OID, Column, ServerType
+from copypump.codec.column import FIRST_OWN_OID, Column, ServerType
 from tests.codec import golden
 from tests.codec.agreement import choices
 from tests.codec.strategies import sized
@@ -51,7 +51,7 @@ def _tree(rng: Random, depth: int) -> tuple[ServerType, tuple[bytes, ...]]:
     case = rng.choice(golden.load())
     if not depth:
         return case.column.type, case.wire
-    family, oid = rng.choice("aaccrmd"), rng.randrange(FIRST_USER_OID, 2**32)
+    family, oid = rng.choice("aaccrmd"), rng.randrange(FIRST_OWN_OID, 2**32)
     inner, fields = _tree(rng, depth - 1)
     some = [None, *rng.choices(fields, k=rng.randint(0, 4))]
     if family == "d":
