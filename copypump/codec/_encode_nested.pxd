@@ -150,7 +150,7 @@ cdef inline uint8_t *put_nd_list(
             return fail(fault, Fault.PART_NULL)
         size = <int32_t>load32(sizes.data + 4 * (first[0] + i))
         bound = <int32_t>load32(bounds.data + 4 * (first[1] + i))
-        if size <= 0 or <int64_t>bound + size > INT32_MAX:
+        if size < 0 or <int64_t>bound + size > INT32_MAX:
             return fail(fault, Fault.DIMENSIONS)
         items *= size
         if items > MAX_ITEMS:

@@ -160,7 +160,17 @@ def _decoded(array: pa.DictionaryArray[Any, Any]) -> AnyArray:
     words = array.dictionary
     check = pa.DictionaryArray.from_arrays(array.indices, pa.nulls(len(words)), safe=False)
     validated(check)
-    return convert(words, _takeable(words.type)).take(array.indices)
+    return _taken(words, array.indices)
+
+
+def _taken(values: AnyArray, indices: AnyArray) -> AnyArray:
+    """Take values by indices that were checked; first, that no offset in the values leads out of them."""
+    values = convert(values, _takeable(values.type))
+    if is_text(values.type):
+        validated(values.view(_AS_BINARY[str(values.type)]()))  # its UTF-8 is the Encoder's to check
+    elif not is_plain(values.type):
+        validated(values)
+    return values.take(indices)
 
 
 def _expanded(array: pa.RunEndEncodedArray[Any, Any]) -> AnyArray:
@@ -171,7 +181,7 @@ def _expanded(array: pa.RunEndEncodedArray[Any, Any]) -> AnyArray:
     validated(array, full=False)
     validated(runs)
     indices = _compute("run_end_decode", runs.slice(array.offset, len(array)))
-    return convert(array.values, _takeable(array.values.type)).take(indices)
+    return _taken(array.values, indices)
 
 
 # ---- lists
@@ -201,7 +211,7 @@ def _lists(array: Any, to: pa.DataType) -> AnyArray:
             pa.list_(pa.null()), len(array), [None, narrow.buffers()[1]], children=[pa.nulls(total)]
         )
         shift = _compute("subtract", starts, offsets[:-1]).take(_compute("list_parent_indices", parents))
-        values = convert(values, _takeable(values.type)).take(_compute("add", shift, _counted(total)))
+        values = _taken(values, _compute("add", shift, _counted(total)))
     return pa.Array.from_buffers(
         to,
         len(array),
@@ -213,6 +223,9 @@ def _lists(array: Any, to: pa.DataType) -> AnyArray:
 def _spans(array: Any) -> tuple[Any, Any, AnyArray]:
     """Give where each list starts in the values, how long it is (both int64), and the values."""
     rows = len(array)
+    if not rows:  # such an array may go without offsets, and pyarrow would read them all the same
+        none = pa.array([], pa.int64())
+        return none, none, array.values
     if isinstance(array, pa.FixedSizeListArray):
         width = array.type.list_size
         starts = _compute("multiply", _counted(rows, array.offset), pa.scalar(width, pa.int64()))
