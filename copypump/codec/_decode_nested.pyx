@@ -86,7 +86,8 @@ def count_items(Fields fields, int column, uint32_t oid, uintptr_t offsets, Py_s
             if positions[row] >= 0:
                 at = fields.base + positions[row]
                 fault = array_head(at, <int32_t>load32(at - 4), oid, &dimensions, &items)
-                if fault == OK and (dimensions > 1 or (dimensions == 1 and load32(at + HEAD + 4) != 1)):
+                # One without elements is an empty list, whatever its sizes and bounds, as on the server.
+                if fault == OK and items and (dimensions > 1 or load32(at + HEAD + 4) != 1):
                     fault = SHAPE
                 if fault != OK:
                     outcome = Outcome(row, fault, 0)

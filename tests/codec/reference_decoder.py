@@ -337,7 +337,7 @@ def array(column: Column, type_: pa.DataType, field: bytes) -> Any:
     values = parts.settle()
     if as_struct:
         return dims, bounds, values
-    if dims and bounds != [1]:
+    if values and bounds != [1]:
         raise UnrepresentableError("dimensions or lower bound")
     return values
 
