@@ -14,10 +14,12 @@ input and of the output again, just before each copy.
 """
 
 cimport cython
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
+
+from copypump.codec._buffers import Buffers
 
 from copypump.codec._encode_checks cimport (
     check_offsets, check_texts, first_null, first_unknown_row, is_rising, is_set, offset_at, source_row
@@ -371,7 +373,7 @@ cdef class RowWriter:
 
     Each lane is a dict with the keys `form` and `column` (index of the output column) and, where they matter,
     `required`, `limit`, `in_bytes`, `unit`, `months`, `days`, `precision`, `scale`, `dscale`, `base`, `pad`,
-    `small`, `cut`, `first`, `last`. Calls share nothing, so several threads may write at once.
+    `small`, `cut`, `first`, `last`. Several threads may write at once.
     """
 
     cdef Lane *lanes
@@ -379,12 +381,14 @@ cdef class RowWriter:
     cdef int fields
     cdef list required  # (output column, source column) of wire columns that may not be NULL
     cdef bint disjoint  # no source column is copied to two output columns
+    cdef object buffers
 
     def __cinit__(self, fields, lanes, required):
         cdef Lane *lane
         self.count = len(lanes)
         self.fields = fields
         self.required = list(required)
+        self.buffers = Buffers()
         runs = sorted((values["first"], values["last"]) for values in lanes if values["form"] == Form.WIRE)
         self.disjoint = all(one[1] < other[0] for one, other in zip(runs, runs[1:]))
         self.lanes = <Lane *>calloc(max(1, self.count), sizeof(Lane))
@@ -425,6 +429,8 @@ cdef class RowWriter:
         ids,
     ):
         """Give the rows as a bytearray, or (fault, column, row) where something does not fit.
+
+        The bytearray is used again when nothing refers to it any more.
 
         `data` is the block's, from its first row on; positions, stride and block_rows are the block's too.
         `ids` is an Int32Array. `row` is -1 where no single row is to blame.
@@ -496,7 +502,8 @@ cdef class RowWriter:
             size = total + (rows + 1) * row_bytes
             if size > MAX_BYTES:
                 return Fault.TOO_LARGE, -1, -1
-            out = PyByteArray_FromStringAndSize(NULL, size + SLACK)
+            out = self.buffers.take()
+            PyByteArray_Resize(out, size + SLACK)
             start = <uint8_t *>PyByteArray_AS_STRING(out)
             with nogil:
                 used = write_rows(
