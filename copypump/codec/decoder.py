@@ -1,7 +1,8 @@
 """Blocks of wire rows to `pa.RecordBatch`, one native loop a column.
 
 A reader for each column is made once a stream, from its row in `types.TYPES` and the Arrow type it goes to.
-All memory is allocated here, by pyarrow, in exact sizes; the native loops fill it.
+All memory is allocated here, by pyarrow, in exact sizes; the native loops fill it. Arrays get slices of their
+buffers, which nobody can write to: an array that a transform hands on is known by its memory.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class _Reader:
             return None, 0
         bits = pa.allocate_buffer((fields.rows + 7) // 8)
         _decode.validity(fields, self.index, bits.address)
-        return bits, count
+        return bits.slice(), count
 
     def _settle(self, outcome: _Outcome, block: Block, width: int | None = None) -> int:
         """Give the number of a loop that went well, else raise what its fault means."""
@@ -150,7 +151,7 @@ class _Fixed(_Reader):
         validity, nulls = self._validity(fields)
         values = pa.allocate_buffer((rows * self.bits + 7) // 8)
         infinities = self._settle(self.loop(fields, self.index, values.address), block, self.width)
-        return pa.Array.from_buffers(self.type, rows, [validity, values], nulls), infinities
+        return pa.Array.from_buffers(self.type, rows, [validity, values.slice()], nulls), infinities
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ class _Variable(_Reader):
         _decode.gather(fields, self.index, self.version, start, data.address)
         if self.is_text:
             self._settle(_decode.check_texts(start, rows, data.address), block)
-        return pa.Array.from_buffers(self.type, rows, [validity, offsets, data], nulls), 0
+        return pa.Array.from_buffers(self.type, rows, [validity, offsets.slice(), data.slice()], nulls), 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ class _NumericText(_Reader):
         size = self._settle(_decode.numeric_offsets(fields, self.index, offsets.address), block)
         data = pa.allocate_buffer(size)
         _decode.numeric_texts(fields, self.index, offsets.address, data.address)
-        return pa.Array.from_buffers(self.type, rows, [validity, offsets, data], nulls), 0
+        return pa.Array.from_buffers(self.type, rows, [validity, offsets.slice(), data.slice()], nulls), 0
 
 
 @dataclass(frozen=True, slots=True)
