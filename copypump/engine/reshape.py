@@ -18,6 +18,7 @@ from copypump.codec.column import Column
 from copypump.codec.decoder import ROW_INDEX, Decoder
 from copypump.codec.encoder import EncodedColumn, Encoder
 from copypump.codec.framing import Block
+from copypump.codec.types import pg_type
 from copypump.engine.mapping import Hidden, Mapped, Value, Wire, same_values
 from copypump.engine.mapping import Mapping as ColumnMapping
 from copypump.engine.report import Stage
@@ -188,15 +189,13 @@ class Reshaper:
         """Whether an array that was handed on as it is may go as the bytes of source column `wire`.
 
         Not where its type was changed and its memory was not (a view), nor with children, whose own offsets
-        their buffers do not tell.
+        their buffers do not tell; and only from the column's own type, which makes the same bytes again: a
+        numeric read as decimal128(18,4) by choice is written with four places.
         """
-        return (
-            wire is not None
-            and offered == decoded
-            and offered.num_fields == 0
-            and not pa.types.is_dictionary(offered)
-            and same_values(self._columns[wire], target)
-        )
+        if wire is None or offered != decoded or offered.num_fields or pa.types.is_dictionary(offered):
+            return False
+        source = self._columns[wire]
+        return decoded == pg_type(source).arrow(source.wire_typmod) and same_values(source, target)
 
     def _row_ids(self, batch: pa.RecordBatch, decoded: Decoded) -> pa.Array[Any] | None:
         """The transform's row column, as int32; None where every row stands where it stood."""
