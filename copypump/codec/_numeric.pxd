@@ -229,8 +229,8 @@ cdef inline bint small_decimal(
 ) noexcept nogil:
     """The usual number: at most four digit groups, the lowest of them that of the scale's last digit.
 
-    Gives False, and leaves the field to `decimal128`, where that does not hold or anything is odd. Eight bytes
-    of digits are read whatever the length, so the caller knows that they are there.
+    Gives False, and leaves the field to `decimal128`, where that does not hold or anything is odd. Eight
+    bytes of digits are read whatever the length, so the caller knows that they are there.
     """
     cdef uint64_t head = load64(at)
     cdef uint64_t digits = load64(at + 8)
