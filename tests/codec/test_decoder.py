@@ -483,7 +483,7 @@ def test_decoded_memory_is_read_only() -> None:
     columns = [column("int8", name="a"), column("text", name="b"), column("bool", name="c")]
     rows = [[struct.pack(">q", 7), b"x", b"\1"], [None, None, None]]
     (block,) = blocks([stream(rows)], 3)
-    batch = Decoder(columns).decode(block)
+    batch = Decoder(columns, row_index=True).decode(block)
     buffers = [buffer for array in batch.columns for buffer in array.buffers() if buffer is not None]
-    assert len(buffers) == 7
+    assert len(buffers) == 8
     assert not any(buffer.is_mutable for buffer in buffers)
