@@ -20,6 +20,7 @@ extensions = [
         extra_link_args=sanitize[:1] if os.environ.get("COPYPUMP_SANITIZE") else [],
     )
     for name in (
+        "copypump.codec._buffers",
         "copypump.codec._framing",
         "copypump.codec._fields",
         "copypump.codec._rewrite",

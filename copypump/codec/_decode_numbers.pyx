@@ -14,12 +14,13 @@ from copypump.codec._numeric cimport (
     OK,
     TOO_MUCH,
     Numeric,
-    copypump_tens,
+    Scaling,
     decimal128,
     decimal256,
     float64,
     load16,
     load32,
+    scaling,
     small_decimal,
 )
 from copypump.codec._numeric_text cimport (
@@ -42,14 +43,13 @@ cdef enum:
     AHEAD = 16  # how many rows before its turn a field is called into the cache
 
 
-cdef inline Outcome decimal_rows(
+cdef Outcome decimal_rows(
     const uint8_t *base, const uint8_t *end, const int32_t *positions, Py_ssize_t start, Py_ssize_t rows,
-    int precision, int scale, int cut, uint64_t *out,
+    int precision, int scale, uint64_t *out,
 ) noexcept nogil:
-    """Numerics as decimal128; `cut` is a constant at each call, so that small_decimal needs no division."""
+    """Numerics as decimal128."""
     cdef const uint8_t *at
-    cdef int groups = (scale + cut) // 4
-    cdef uint64_t limit = copypump_tens[18 if precision > 18 else precision]
+    cdef Scaling to = scaling(precision, scale)
     cdef int64_t small = 0
     cdef int fault
     cdef Py_ssize_t row
@@ -59,7 +59,7 @@ cdef inline Outcome decimal_rows(
             out[2 * row] = out[2 * row + 1] = 0
             continue
         at = base + positions[row]
-        if end - at >= 16 and small_decimal(at, <int32_t>load32(at - 4), groups, cut, limit, &small):
+        if end - at >= 16 and small_decimal(at, <int32_t>load32(at - 4), &to, &small):
             out[2 * row] = <uint64_t>small
             out[2 * row + 1] = <uint64_t>(small >> 63)
             continue
@@ -75,28 +75,12 @@ def decimals128(
     """Numerics as decimal128(precision, scale)."""
     cdef const int32_t *positions = fields.positions(column)
     cdef uint64_t *out = <uint64_t *>address
-    cdef int cut = -scale & 3  # from the scale up to the next whole digit group
     cdef Outcome outcome
     cdef Py_ssize_t rows = fields.rows
     if not 1 <= precision <= 38:
         raise ValueError("a decimal128 has 1 to 38 digits")
     with nogil:
-        if cut == 0:
-            outcome = decimal_rows(
-                fields.base, fields.end, positions, start, rows, precision, scale, 0, out
-            )
-        elif cut == 1:
-            outcome = decimal_rows(
-                fields.base, fields.end, positions, start, rows, precision, scale, 1, out
-            )
-        elif cut == 2:
-            outcome = decimal_rows(
-                fields.base, fields.end, positions, start, rows, precision, scale, 2, out
-            )
-        else:
-            outcome = decimal_rows(
-                fields.base, fields.end, positions, start, rows, precision, scale, 3, out
-            )
+        outcome = decimal_rows(fields.base, fields.end, positions, start, rows, precision, scale, out)
     return outcome.row, outcome.fault, outcome.number
 
 

@@ -19,10 +19,12 @@ input and of the output again, just before each copy.
 """
 
 cimport cython
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
+
+from copypump.codec._buffers import Buffers
 
 from copypump.codec._encode_bind cimport bind, bind_ids, memory
 from copypump.codec._encode_checks cimport (
@@ -317,7 +319,7 @@ cdef class RowWriter:
     keys `form` and `column` (index of the output column) and, where they matter, `required`, `limit`,
     `in_bytes`, `exact`, `unit`, `months`, `days`, `precision`, `scale`, `dscale`, `base`, `pad`, `small`,
     `cut`, `first`, `last`, `oid`, `labels`, and `first_kid` and `kids`, which say where those within it are.
-    `seed` makes hashes that nobody can foresee. Calls share nothing, so several threads may write at once.
+    `seed` makes hashes that nobody can foresee. Several threads may write at once.
     """
 
     cdef Lane *lanes
@@ -327,6 +329,7 @@ cdef class RowWriter:
     cdef int64_t reserve  # what write_rows keeps free for the items of lists beside row_bytes
     cdef list required  # (output column, source column) of wire columns that may not be NULL
     cdef bint disjoint  # no source column is copied to two output columns
+    cdef object buffers
 
     def __cinit__(self, fields, top, lanes, required, uint64_t seed):
         cdef Lane *lane
@@ -336,6 +339,7 @@ cdef class RowWriter:
         self.top = top
         self.fields = fields
         self.required = list(required)
+        self.buffers = Buffers()
         runs = sorted((values["first"], values["last"]) for values in lanes if values["form"] == Form.WIRE)
         self.disjoint = all(one[1] < other[0] for one, other in zip(runs, runs[1:]))
         self.lanes = <Lane *>calloc(max(1, len(lanes)), sizeof(Lane))
@@ -374,6 +378,8 @@ cdef class RowWriter:
         ids,
     ):
         """Give the rows as a bytearray, or (fault, column, lane, row) where something does not fit.
+
+        The bytearray is used again when nothing refers to it any more.
 
         `data` is the block's, from its first row on; positions, stride and block_rows are the block's too.
         `ids` is an Int32Array. `column`, `lane` and `row` are -1 where no single one is to blame.

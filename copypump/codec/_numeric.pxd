@@ -18,8 +18,6 @@ cdef extern from *:
     #include <math.h>
     typedef unsigned __int128 uint128;
 
-    /* 10000 ** index; the four zeros in front take the digit groups that a field does not have. */
-    static const uint64_t copypump_groups[8] = {0, 0, 0, 0, 1, 10000, 100000000, 1000000000000};
     static const uint64_t copypump_tens[19] = {
         1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 100000ULL, 1000000ULL, 10000000ULL, 100000000ULL,
         1000000000ULL, 10000000000ULL, 100000000000ULL, 1000000000000ULL, 10000000000000ULL,
@@ -29,7 +27,6 @@ cdef extern from *:
     #define copypump_infinity ((double)INFINITY)
     """
     ctypedef unsigned long long uint128
-    const uint64_t *copypump_groups
     const uint64_t *copypump_tens
     const double copypump_nan
     const double copypump_infinity
@@ -308,22 +305,44 @@ cdef inline int decimal256(
     return OK
 
 
-cdef inline bint small_decimal(
-    const uint8_t *at, int32_t length, int groups, int cut, uint64_t limit, int64_t *out
-) noexcept nogil:
-    """The usual number: at most four digit groups, below 10 ** 16 when scaled by 10000 ** groups.
+# What `small_decimal` multiplies with, for one scale: found once for a column.
+cdef struct Scaling:
+    int groups            # digit groups after the point, the last of which may hold `unit` times too much
+    uint32_t unit         # 10 ** (0..3)
+    uint64_t reciprocal   # 2 ** 32 / unit, rounded up: times a group, shifted down by 32, it is the quotient
+    uint64_t factors[3]   # of the groups above the last, the lowest first
+    uint64_t limit        # 10 ** precision, or what 64 bits hold of it
 
-    Gives False, and leaves the field to `decimal128`, where that does not hold or anything is odd. `cut` is
-    how many zeros (0 to 3) that scale has too many, `limit` is 10 ** precision. Eight bytes of digits are
-    read whatever the length, so the caller knows that they are there.
+
+cdef inline Scaling scaling(int precision, int scale) noexcept nogil:
+    """The factors of decimal(precision, scale)."""
+    cdef Scaling result
+    cdef int cut = -scale & 3  # from the scale up to the next whole digit group
+    cdef int i
+    result.groups = (scale + cut) // 4
+    result.unit = <uint32_t>copypump_tens[cut]
+    result.reciprocal = ((<uint64_t>1 << 32) + result.unit - 1) / result.unit
+    for i in range(3):
+        result.factors[i] = copypump_tens[4 * (i + 1) - cut]
+    result.limit = copypump_tens[18 if precision > 18 else precision]
+    return result
+
+
+cdef inline bint small_decimal(
+    const uint8_t *at, int32_t length, const Scaling *to, int64_t *out
+) noexcept nogil:
+    """The usual number: at most four digit groups, the lowest of them that of the scale's last digit.
+
+    Gives False, and leaves the field to `decimal128`, where that does not hold or anything is odd. Eight
+    bytes of digits are read whatever the length, so the caller knows that they are there.
     """
     cdef uint64_t head = load64(at)
     cdef uint64_t digits = load64(at + 8)
-    cdef uint64_t value, whole
+    cdef uint64_t whole, lowest, kept
     cdef int count = <int>(head >> 48)
-    cdef int top = <int16_t>(head >> 32) + groups
+    cdef int top = <int16_t>(head >> 32) + to.groups
     if (
-        top > 3 or count > top + 1 or length != 8 + 2 * count
+        <uint32_t>top > 3 or count > top + 1 or length != 8 + 2 * count
         or head & 0xBFFFC000u  # a sign other than NEGATIVE, or a display scale beyond MAX_DSCALE
     ):
         return False
@@ -331,22 +350,16 @@ cdef inline bint small_decimal(
     digits &= ~((<uint64_t>-1 >> (8 * count)) >> (8 * count))
     if any_above_9999(digits):
         return False
-    value = (
-        (digits >> 48) * copypump_groups[top + 4]
-        + (digits >> 32 & 0xFFFF) * copypump_groups[top + 3]
-        + (digits >> 16 & 0xFFFF) * copypump_groups[top + 2]
-        + (digits & 0xFFFF) * copypump_groups[top + 1]
+    digits >>= 16 * (3 - top)  # now each group has one place, whatever the weight
+    lowest = digits & 0xFFFF
+    kept = lowest * to.reciprocal >> 32
+    whole = (
+        (digits >> 48) * to.factors[2]
+        + (digits >> 32 & 0xFFFF) * to.factors[1]
+        + (digits >> 16 & 0xFFFF) * to.factors[0]
+        + kept
     )
-    # Divisions by constants are multiplications, and `cut` is a constant where this is inlined.
-    if cut == 0:
-        whole = value
-    elif cut == 1:
-        whole = value / 10
-    elif cut == 2:
-        whole = value / 100
-    else:
-        whole = value / 1000
-    if whole * copypump_tens[cut] != value or whole >= limit:
+    if kept * to.unit != lowest or whole >= to.limit:
         return False
     out[0] = -<int64_t>whole if head & <uint64_t>(NEGATIVE << 16) else <int64_t>whole
     return True

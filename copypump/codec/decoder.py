@@ -93,5 +93,5 @@ class Decoder:
         if len(self._counted) < rows:
             values = pa.allocate_buffer(4 * rows)
             _decode.count_up(rows, values.address)
-            self._counted = pa.Array.from_buffers(pa.int32(), rows, [None, values], 0)
+            self._counted = pa.Array.from_buffers(pa.int32(), rows, [None, values.slice()], 0)
         return self._counted.slice(0, rows)

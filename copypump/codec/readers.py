@@ -73,7 +73,7 @@ class Reader:
             return None, 0
         bits = pa.allocate_buffer((fields.rows + 7) // 8)
         _fields.validity(fields, index, bits.address)
-        return bits, count
+        return bits.slice(), count
 
     def _settle(self, outcome: _Outcome, width: int | None = None) -> int:
         """Give the number of a loop that went well, else raise its fault."""
@@ -98,7 +98,9 @@ class Reader:
     def _array(self, fields: Fields, index: int, *buffers: pa.Buffer, **more: Any) -> AnyArray:
         """Put an array together, with its NULLs as they are now."""
         validity, nulls = self._validity(fields, index)
-        return pa.Array.from_buffers(self.type, fields.rows, [validity, *buffers], nulls, **more)
+        # Slices, which nobody can write to: an array that a transform hands on is known by its memory.
+        values = [buffer.slice() for buffer in buffers]
+        return pa.Array.from_buffers(self.type, fields.rows, [validity, *values], nulls, **more)
 
 
 _Loop = Callable[[Fields, int, int], _Outcome]

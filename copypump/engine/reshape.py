@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +19,8 @@ from copypump.codec.decoder import ROW_INDEX, Decoder
 from copypump.codec.encoder import EncodedColumn, Encoder
 from copypump.codec.framing import Block
 from copypump.codec.spelling import is_opaque
-from copypump.engine.mapping import Hidden, Mapped, Value, Wire
+from copypump.codec.types import pg_type
+from copypump.engine.mapping import Hidden, Mapped, Value, Wire, same_values
 from copypump.engine.mapping import Mapping as ColumnMapping
 from copypump.engine.report import Stage
 from copypump.errors import TransformError
@@ -76,6 +77,11 @@ class Reshaper:
         self._hidden = {
             index: self._seen_width + i for i, index in enumerate(decoding.hidden if decoding else ())
         }
+        # The columns that the transform sees, by name: where they stand in the stream and in the batch.
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._columns = decoding.columns if decoding else ()
+        if decoding:
+            self._seen = {decoding.columns[i].name: (i, place) for place, i in enumerate(decoding.seen)}
         self._way: _Way | None = None
 
     def reshape(self, decoded: Decoded) -> Iterator[bytearray]:
@@ -129,49 +135,68 @@ class Reshaper:
     def _encode(self, batch: pa.RecordBatch, rows: int, decoded: Decoded) -> bytearray:
         way = self._way
         if way is None or not batch.schema.equals(way.schema):
-            way = self._way = self._find_way(batch.schema)
-        row_ids = self._row_ids(batch)
+            way = self._way = self._find_way(batch.schema, decoded.batch.schema)
+        row_ids = self._row_ids(batch, decoded)
         arrays: list[pa.Array[Any] | None] = []
         for step in way.steps:
-            if step is None:
-                arrays.append(None)
-                continue
+            array = None
             if step.hidden:
                 array = self._picked(decoded.batch.column(step.index), row_ids)
-            else:
+            elif step.type is not None:
                 array = batch.column(step.index)
-            arrays.append(array if step.to is None else cast(array, step.to, step.name, self.rows))
-        encoded = way.encoder.encode(arrays, rows, block=decoded.block, row_ids=row_ids, first_row=self.rows)
+                if step.place is not None and row_ids is None:
+                    # Handed on as it was decoded: its bytes stand in the block, no need to make them anew.
+                    array = None if _same_memory(array, decoded.batch.column(step.place)) else array
+            if array is not None and step.to is not None:
+                array = cast(array, step.to, step.column.name, self.rows)
+            arrays.append(array)
+        encoder = way.encoder(tuple(array is None for array in arrays))
+        encoded = encoder.encode(arrays, rows, block=decoded.block, row_ids=row_ids, first_row=self.rows)
         self.rows += rows
         return encoded
 
-    def _find_way(self, schema: pa.Schema) -> _Way:
+    def _find_way(self, schema: pa.Schema, decoded: pa.Schema) -> _Way:
         """The way of batches of `schema`: its types may differ from the probe's where nothing is lost."""
-        steps: list[_Step | None] = []
-        columns: list[EncodedColumn] = []
+        steps: list[_Step] = []
         for mapped in self._mapped:
             column, origin = mapped.column, mapped.origin
             if isinstance(origin, Wire):
-                steps.append(None)
-                columns.append(EncodedColumn(column, None, origin.index))
+                steps.append(_Step(column, None, wire=origin.index))
                 continue
-            hidden = isinstance(origin, Hidden)
             if isinstance(origin, Hidden):
+                assert mapped.type is not None
                 index, offered, to = self._hidden[origin.index], origin.offered, mapped.type
-                assert to is not None
-            else:
-                index = schema.get_field_index(origin.name)
-                offered = schema.field(index).type
-                to = self._type_of(mapped, origin, offered)
-            steps.append(_Step(index, hidden, None if offered == to else to, column.name))
-            columns.append(EncodedColumn(column, to))
-        return _Way(schema, Encoder(columns), tuple(steps))
+                steps.append(_Step(column, to, index, None if offered == to else to, hidden=True))
+                continue
+            index = schema.get_field_index(origin.name)
+            offered = schema.field(index).type
+            to = self._type_of(mapped, origin, offered)
+            wire, place = self._seen.get(origin.name, (None, None))
+            if place is None or not self._stays(decoded.field(place).type, offered, wire, column):
+                wire = place = None
+            steps.append(_Step(column, to, index, None if offered == to else to, wire=wire, place=place))
+        return _Way(schema, tuple(steps))
 
-    def _row_ids(self, batch: pa.RecordBatch) -> pa.Array[Any] | None:
+    def _stays(self, decoded: pa.DataType, offered: pa.DataType, wire: int | None, target: Column) -> bool:
+        """Whether an array that was handed on as it is may go as the bytes of source column `wire`.
+
+        Not where its type was changed and its memory was not (a view), nor with children, whose own offsets
+        their buffers do not tell; and only from the column's own type, which makes the same bytes again: a
+        numeric read as decimal128(18,4) by choice is written with four places.
+        """
+        if wire is None or offered != decoded or offered.num_fields or pa.types.is_dictionary(offered):
+            return False
+        source = self._columns[wire]
+        return decoded == pg_type(source).arrow(source) and same_values(source, target)
+
+    def _row_ids(self, batch: pa.RecordBatch, decoded: Decoded) -> pa.Array[Any] | None:
         """The transform's row column, as int32; None where every row stands where it stood."""
         if self._transform is None or self._transform.reads is None:
             return None
-        return cast(batch.column(ROW_INDEX), pa.int32(), ROW_INDEX, self.rows)
+        ids = batch.column(ROW_INDEX)
+        if _same_memory(ids, decoded.batch.column(ROW_INDEX)):
+            return None
+        return cast(ids, pa.int32(), ROW_INDEX, self.rows)
 
     @staticmethod
     def _picked(array: pa.Array[Any], row_ids: pa.Array[Any] | None) -> pa.Array[Any]:
@@ -204,23 +229,56 @@ class Reshaper:
         return type_
 
 
+def _same_memory(one: pa.Array[Any], other: pa.Array[Any]) -> bool:
+    """Whether two living arrays of one type, without children, are one and the same values."""
+    if len(one) != len(other) or one.offset != other.offset:
+        return False
+    mine, theirs = one.buffers(), other.buffers()
+    return len(mine) == len(theirs) and all(
+        a is b is None or (a is not None and b is not None and a.address == b.address)
+        for a, b in zip(mine, theirs, strict=True)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Where one output column is found, and what it is cast to on the way to the encoder (None: nothing)."""
+    """How one target column gets its values.
 
-    index: int
-    hidden: bool
-    to: pa.DataType | None
-    name: str
+    Either `type` is what the encoder takes and `index` tells where the array is found, `to` what it is cast
+    to first (None: nothing); or they are the bytes of source column `wire`. Both, where it depends on the
+    batch: the bytes, if the array is the very one at `place` of the decoded batch.
+    """
+
+    column: Column
+    type: pa.DataType | None
+    index: int = 0
+    to: pa.DataType | None = None
+    hidden: bool = False
+    wire: int | None = None
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """All steps of batches of one schema (None: wire bytes), found once and followed for each batch.
+    """All steps of batches of one schema, found once and followed for each batch.
 
     Looking types up per batch would cost more than encoding it: pyarrow hashes a type by spelling it.
     """
 
     schema: pa.Schema
-    encoder: Encoder
-    steps: tuple[_Step | None, ...]
+    steps: tuple[_Step, ...]
+    encoders: dict[tuple[bool, ...], Encoder] = field(default_factory=dict)
+
+    def encoder(self, wired: tuple[bool, ...]) -> Encoder:
+        """The encoder of batches of which these columns are taken as wire bytes."""
+        encoder = self.encoders.get(wired)
+        if encoder is None:
+            encoder = self.encoders[wired] = Encoder(
+                [
+                    EncodedColumn(step.column, None, step.wire)
+                    if wire
+                    else EncodedColumn(step.column, step.type)
+                    for step, wire in zip(self.steps, wired, strict=True)
+                ]
+            )
+        return encoder

@@ -8,9 +8,16 @@ STOPPED: int
 LATE: int
 
 def drain(
-    pgconn: int, interrupt: int, enough: int, most_rows: int, *, deadline: int = 0, gather_ns: int
-) -> tuple[bytearray, int, int, int]:
-    """Return (bytes, status, messages taken, ns waited)."""
+    pgconn: int,
+    interrupt: int,
+    data: bytearray,
+    enough: int,
+    most_rows: int,
+    *,
+    deadline: int = 0,
+    gather_ns: int,
+) -> tuple[int, int, int]:
+    """Fill `data`; return (status, messages taken, ns waited)."""
 
 def push(
     pgconn: int,

@@ -11,11 +11,10 @@ import sys
 
 from psycopg import pq
 
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport int64_t, uintptr_t
-from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, nanosleep, timespec
 
 cdef extern from "<poll.h>" nogil:
@@ -32,6 +31,7 @@ cdef extern from "<sys/ioctl.h>" nogil:
     unsigned long FIONREAD
 
 ctypedef int (*get_copy_data_t)(void *, char **, int) noexcept nogil
+ctypedef int (*get_line_async_t)(void *, char *, int) noexcept nogil
 ctypedef int (*put_copy_data_t)(void *, const char *, int) noexcept nogil
 ctypedef int (*connection_t)(void *) noexcept nogil
 ctypedef void (*free_t)(void *) noexcept nogil
@@ -46,6 +46,7 @@ def _address(name):
 
 
 cdef get_copy_data_t PQgetCopyData = <get_copy_data_t><uintptr_t>_address("PQgetCopyData")
+cdef get_line_async_t PQgetlineAsync = <get_line_async_t><uintptr_t>_address("PQgetlineAsync")
 cdef put_copy_data_t PQputCopyData = <put_copy_data_t><uintptr_t>_address("PQputCopyData")
 cdef connection_t PQconsumeInput = <connection_t><uintptr_t>_address("PQconsumeInput")
 cdef connection_t PQflush = <connection_t><uintptr_t>_address("PQflush")
@@ -72,8 +73,7 @@ cdef enum:
     _LOST = 3
     _STOPPED = 4
     _LATE = 5
-    _GROW = 6     # drain: the message does not fit
-    _SIGNAL = 7   # a signal handler of Python's may want to run
+    _SIGNAL = 6   # a signal handler of Python's may want to run
 
 # Milliseconds in poll() before Python's signal handlers get a turn even without EINTR: a signal may hit
 # another thread, or come just before poll().
@@ -128,8 +128,6 @@ cdef struct Drain:
     Py_ssize_t enough
     int64_t rows
     int64_t most_rows
-    char *message       # taken from libpq, not yet copied
-    int length
     int64_t waited
 
 
@@ -157,100 +155,90 @@ cdef void gather(Drain *d, int handle) noexcept nogil:
 
 
 cdef int ended(Drain *d) noexcept nogil:
-    """After the socket broke: what came before may hold rows (_MORE), and the server's last words (_END)."""
-    d.length = PQgetCopyData(d.pgconn, &d.message, 1)
-    if d.length > 0:
-        return _MORE
-    return _LOST if d.length == 0 else _END
+    """Let libpq leave its COPY state, so that it gives the server's result; that is PQgetCopyData's work."""
+    cdef char *message = NULL
+    if PQgetCopyData(d.pgconn, &message, 1) > 0:
+        PQfreemem(message)  # cannot be: the message next in turn is no CopyData
+        return _LOST
+    return _END
 
 
 cdef int fill(Drain *d) noexcept nogil:
-    """Take messages until there is enough; see Status."""
-    cdef int status, handle
+    """Take messages until there is enough; see Status.
+
+    PQgetlineAsync copies a message straight from libpq's buffer to ours, where PQgetCopyData would allocate
+    memory for each row, copy it there, and leave us to copy it again and free it.
+    """
+    cdef int status, handle, length
     cdef short got
     cdef int64_t began
+    cdef bint broken = False  # the socket; what came before may hold rows, and the server's last words
+    cdef bint looked = False  # an encrypted connection has been read since libpq last had no message
+    cdef Py_ssize_t room
     while True:
-        if d.message == NULL:
-            d.length = PQgetCopyData(d.pgconn, &d.message, 1)
-            if d.length < 0:
-                return _END
-        if d.length > 0:
-            if d.length > d.size - d.used:
-                return _GROW
-            memcpy(d.into + d.used, d.message, d.length)
-            PQfreemem(d.message)
-            d.message = NULL
-            d.used += d.length
-            d.rows += 1
+        room = d.size - d.used
+        length = PQgetlineAsync(d.pgconn, d.into + d.used, <int>room)
+        if length < 0:
+            return ended(d)
+        if length > 0:
+            d.used += length
+            d.rows += length < room  # else its rest may follow, and counts then
             if d.used >= d.enough or d.rows >= d.most_rows:
                 return _MORE
+            looked = False
             continue
-        if d.encrypted:
-            if not PQconsumeInput(d.pgconn):
-                status = ended(d)
-                if status != _MORE:
-                    return status
-                continue
-            d.length = PQgetCopyData(d.pgconn, &d.message, 1)
-            if d.length < 0:
-                return _END
-            if d.length > 0:
-                continue
-        began = now()
-        handle = PQsocket(d.pgconn)
-        status = wait(handle, POLLIN, d.interrupt, d.deadline, &got)
-        if status == _MORE and d.gather_ns:
-            gather(d, handle)
-        d.waited += now() - began
-        if status != _MORE:
-            return status
-        if not PQconsumeInput(d.pgconn):
-            status = ended(d)
+        if broken:
+            return _LOST
+        if d.encrypted and not looked:
+            looked = True
+        else:
+            began = now()
+            handle = PQsocket(d.pgconn)
+            status = wait(handle, POLLIN, d.interrupt, d.deadline, &got)
+            if status == _MORE and d.gather_ns:
+                gather(d, handle)
+            d.waited += now() - began
             if status != _MORE:
                 return status
+            looked = False
+        broken = not PQconsumeInput(d.pgconn)
 
 
-def drain(uintptr_t pgconn, int interrupt, Py_ssize_t enough, int64_t most_rows, *, int64_t deadline=0,
-          int gather_ns):
-    """Take at least `enough` bytes or `most_rows` messages, or what there is until the end.
+def drain(uintptr_t pgconn, int interrupt, bytearray data, Py_ssize_t enough, int64_t most_rows, *,
+          int64_t deadline=0, int gather_ns):
+    """Take at least `enough` bytes (at most 1 GiB) or `most_rows` messages into `data`, or what there is.
 
     `interrupt` is a descriptor to poll, or -1; `deadline` is in ns of CLOCK_MONOTONIC, 0 for none. Returns
-    (bytearray, Status, messages taken, ns waited). Bytes taken are returned whatever the status is.
+    (Status, messages taken, ns waited), and leaves `data` with the bytes taken, whatever the status is. A
+    message that is longer than what room is left comes in parts, and counts with its last one.
     """
     cdef Drain d
     cdef int status
-    # One more message than `enough` must fit without growing; larger ones grow the buffer.
-    data = PyByteArray_FromStringAndSize(NULL, enough + 16384)
+    if not 0 < enough <= 1 << 30:
+        raise ValueError("from 1 byte to 1 GiB at once")
     d.pgconn = <void *>pgconn
     d.interrupt = interrupt
     d.deadline = deadline
     d.gather_ns = gather_ns
     d.encrypted = PQsslInUse(d.pgconn) or PQgssEncInUse(d.pgconn)
-    d.size = enough + 16384
+    d.size = enough + 16384  # the usual row that passes `enough` comes whole
     d.used = 0
     d.enough = enough
     d.rows = 0
     d.most_rows = most_rows
-    d.message = NULL
-    d.length = 0
     d.waited = 0
+    PyByteArray_Resize(data, d.size)
+    d.into = PyByteArray_AS_STRING(data)
     try:
         while True:
-            d.into = PyByteArray_AS_STRING(data)
             with nogil:
                 status = fill(&d)
-            if status == _GROW:
-                d.size = d.used + d.length + 16384
-                PyByteArray_Resize(data, d.size)
-            elif status == _SIGNAL:
-                PyErr_CheckSignals()
-            else:
+            if status != _SIGNAL:
                 break
+            PyErr_CheckSignals()
     finally:
-        if d.message != NULL:
-            PQfreemem(d.message)
-    PyByteArray_Resize(data, d.used)
-    return data, status, d.rows, d.waited
+        PyByteArray_Resize(data, d.used)
+    return status, d.rows, d.waited
 
 
 # Bytes between two looks at the target's socket.

@@ -6,6 +6,7 @@ import time
 
 from psycopg import pq
 
+from copypump.codec._buffers import Buffers
 from copypump.errors import SourceError
 from copypump.postgres import _copy, exchange
 from copypump.postgres.interrupt import Aborted
@@ -30,6 +31,7 @@ class Source:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._buffers = Buffers()
         self.rows: int | None = None
         self.messages = 0
         self.bytes = 0
@@ -56,7 +58,8 @@ class Source:
         """Return the next bytes of the stream; None after the end.
 
         At least `max_bytes` bytes or `max_rows` messages (PostgreSQL sends one a row), less only at the
-        end; more by at most one message. Raises SourceError with the server's own words, Aborted.
+        end; more by at most 16 kB. The bytearray is used again when nothing refers to it any more. Raises
+        SourceError with the server's own words, Aborted.
         """
         if self.rows is not None:
             return None
@@ -64,10 +67,12 @@ class Source:
         interrupt = session.interrupt
         if interrupt is not None:
             interrupt.check()
+        data = self._buffers.take()
         with session.native() as handle:
-            data, status, rows, waited = _copy.drain(
+            status, rows, waited = _copy.drain(
                 handle,
                 -1 if interrupt is None else interrupt.fd,
+                data,
                 max_bytes,
                 max_rows,
                 gather_ns=GATHER_NS,

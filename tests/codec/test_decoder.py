@@ -311,3 +311,14 @@ def test_a_block_of_other_columns_is_a_defect() -> None:
     block.rows = block.stride + 1
     with pytest.raises(ValueError, match="positions are fewer"):
         Decoder([column("int4")]).decode(block)
+
+
+def test_decoded_memory_is_read_only() -> None:
+    """The engine knows an array that was handed on by its memory: nobody may change it in place."""
+    columns = [column("int8", name="a"), column("text", name="b"), column("bool", name="c")]
+    rows = [[struct.pack(">q", 7), b"x", b"\1"], [None, None, None]]
+    (block,) = blocks([stream(rows)], 3)
+    batch = Decoder(columns, row_index=True).decode(block)
+    buffers = [buffer for array in batch.columns for buffer in array.buffers() if buffer is not None]
+    assert len(buffers) == 8
+    assert not any(buffer.is_mutable for buffer in buffers)

@@ -453,3 +453,83 @@ def test_a_transform_that_multiplies_rows(example: Pair) -> None:
     report = copypump.pump(example.src, example.dst, table="people", transform=tenfold)
     assert report.rows_written == 10 * ROWS
     assert sql(example.dst, "SELECT count(*), count(DISTINCT id) FROM people") == [(10 * ROWS, ROWS)]
+
+
+def swapped(batch: pa.RecordBatch) -> pa.RecordBatch:
+    names = ["b", "a", *batch.schema.names[2:]]
+    return pa.RecordBatch.from_arrays(batch.columns, names=names)
+
+
+def viewed(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same memory as another type: ten times as much."""
+    at = batch.schema.get_field_index("n")
+    numbers = batch.column(at)
+    tenfold = pa.Array.from_buffers(pa.decimal128(9, 1), len(numbers), numbers.buffers())
+    return batch.set_column(at, "n", tenfold)
+
+
+def bared(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same values without their NULLs."""
+    at = batch.schema.get_field_index("a")
+    numbers = batch.column(at)
+    return batch.set_column(
+        at, "a", pa.Array.from_buffers(numbers.type, len(numbers), [None, numbers.buffers()[1]])
+    )
+
+
+def shifted(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Each row with the text of the one after it: the same memory, but for the offset."""
+    at = batch.schema.get_field_index("s")
+    longer = batch.column(at).slice(1)
+    return batch.slice(0, max(0, batch.num_rows - 1)).set_column(at, "s", longer)
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        (lambda batch: batch, "SELECT a, b, n, s, i FROM t"),
+        (swapped, "SELECT b AS a, a AS b, n, s, i FROM t"),
+        (viewed, "SELECT a, b, n * 10 AS n, s, i FROM t"),
+        (bared, "SELECT coalesce(a, 0) AS a, b, n, s, i FROM t"),
+        (
+            shifted,
+            "SELECT * FROM (SELECT a, b, n, lead(s) OVER (ORDER BY b) AS s, i FROM t) s WHERE b < 1000",
+        ),
+        (lambda batch: batch.slice(1), "SELECT a, b, n, s, i FROM t WHERE b > 1"),
+        (
+            lambda batch: batch.filter(pc.greater(batch["b"], 500)),
+            "SELECT a, b, n, s, i FROM t WHERE b > 500",
+        ),
+    ],
+)
+def test_memory_that_was_handed_on_is_not_mistaken(pair: Pair, transform: Any, expected: str) -> None:
+    """What a transform hands on as it was decoded goes as wire bytes; what only looks like it does not."""
+    for dsn in pair:
+        sql(dsn, "CREATE TABLE t (a int, b int, n numeric(8,2), s text, i interval)")
+    sql(
+        pair.src,
+        """INSERT INTO t SELECT nullif(k % 3, 0), k, k * 0.25, 'text ' || k, k * interval '1 day'
+             FROM generate_series(1, 1000) AS k ORDER BY k""",
+    )
+    sql(pair.dst, "ALTER TABLE t ALTER n TYPE numeric(12,2)")
+    copypump.pump(pair.src, pair.dst, table="t", transform=transform)
+    assert sql(pair.dst, "SELECT a, b, n::text, s, i::text FROM t ORDER BY b, a") == sql(
+        pair.src, f"SELECT a, b, n::numeric(12,2)::text, s, i::text FROM ({expected}) AS e ORDER BY b, a"
+    )
+
+
+def test_decoded_columns_cannot_be_changed_in_place(pair: Pair) -> None:
+    import numpy as np
+
+    for dsn in pair:
+        sql(dsn, "CREATE TABLE t (a bigint)")
+    sql(pair.src, "INSERT INTO t VALUES (1), (2)")
+
+    def in_place(batch: pa.RecordBatch) -> pa.RecordBatch:
+        if batch.num_rows:
+            np.frombuffer(batch.column("a").buffers()[1], np.int64)[:] = 0
+        return batch
+
+    with pytest.raises(copypump.TransformError, match="ValueError"):
+        copypump.pump(pair.src, pair.dst, table="t", transform=in_place)
+    assert sql(pair.dst, "SELECT count(*) FROM t") == [(0,)]
