@@ -453,7 +453,8 @@ cdef class RowWriter:
             size = total + (rows + 1) * row_bytes + self.reserve
             if size > MAX_BYTES:
                 return Fault.TOO_LARGE, -1, -1, -1
-            out = PyByteArray_FromStringAndSize(NULL, size + SLACK)
+            out = self.buffers.take()
+            PyByteArray_Resize(out, size + SLACK)
             start = <uint8_t *>PyByteArray_AS_STRING(out)
             with nogil:
                 used = write_rows(
