@@ -84,8 +84,8 @@ class Fuzzer:
         self._golden = len(self._seeds)
         self._turn = 0
 
-    def step(self) -> None:
-        """Take one step; golden seeds in turn, so that each row of the table is met early."""
+    def step(self) -> Seed:
+        """Try one seed in every way, and give it; golden seeds in turn, so that each row of the table is met early."""
         rng = self._rng
         if self._turn < self._golden or rng.random() < 0.5:
             place: int | None = self._turn % len(self._seeds)
@@ -102,6 +102,7 @@ class Fuzzer:
             self.counts[kind] += 1
             if self._fresh is not None and self._fresh():
                 self._keep(place, seed, pool, new)
+        return seed
 
     def _keep(self, place: int | None, seed: Seed, pool: list[bytes], new: bytes | None) -> None:
         """Keep what led to a step of the code that none before had led to."""
