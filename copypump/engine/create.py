@@ -26,6 +26,9 @@ from copypump.postgres.query import describe_query
 from copypump.postgres.session import Session
 from copypump.postgres.types import load_types
 
+# MaxHeapAttributeNumber of PostgreSQL's access/htup_details.h.
+MAX_COLUMNS = 1600
+
 # What an Arrow type without a PostgreSQL past becomes; each holds every value of its Arrow type.
 SQL_TYPES: dict[pa.DataType, str] = {
     pa.bool_(): "boolean",
@@ -167,7 +170,15 @@ def created_columns(
     columns |= _described(target, following)
     order = [column.name for column in stream if column.name in columns]
     order += [field.name for field in output if field.name not in sources]
-    return tuple(columns[name] for name in dict.fromkeys(order))
+    made_columns = tuple(columns[name] for name in dict.fromkeys(order))
+    if len(made_columns) > MAX_COLUMNS:
+        raise RefusedError(
+            f"{len(made_columns):,} columns, and a table has at most {MAX_COLUMNS:,}",
+            side=Side.TARGET,
+            table=table,
+            hint="let the transform return fewer, or put some together in a list or a struct",
+        )
+    return made_columns
 
 
 def create_statement(name: Sequence[str], columns: Sequence[Column]) -> sql.Composed:

@@ -15,9 +15,9 @@ import psycopg
 from copypump.errors import Side, SourceError, TargetError
 from copypump.postgres.exchange import Lost
 
-# "COPY people, line 3, column age"; the number is of the row as the server counts it, from 1. The word is
-# translated.
-_COPY_LINE = re.compile(r"^COPY .*?, \w+ (\d+)(?=,|:|$)", re.MULTILINE)
+# "COPY people, line 3, column age"; the number is of the row as the server counts it, from 1. The words are
+# translated. A value would follow behind a colon, but for COPY BINARY none does.
+_COPY_LINE = re.compile(r'^COPY .*?, \w+ (\d+)(?:, \w+ (.+?))?(?:: ".*)?$', re.MULTILINE)
 # The innermost line of the context comes first.
 _FUNCTION = re.compile(r'PL/\w+ function "?([^\s("]+)')
 
@@ -58,7 +58,7 @@ def translate(
         message_of(error),
         side=side,
         table=table or names[0],
-        column=names[1],
+        column=names[1] or (line[2] if line else None),
         row=int(line[1]) if line else None,
         sqlstate=error.sqlstate,
         hint=f'the constraint is "{names[2]}"' if names[2] else None,
