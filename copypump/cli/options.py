@@ -12,6 +12,7 @@ import click
 
 from copypump.cli import logs
 from copypump.cli.output import Face
+from copypump.codec.policy import Policy
 from copypump.engine.modes import MODES
 from copypump.engine.options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES
 
@@ -23,6 +24,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _NAME = r'"(?:[^"]|"")+"|[^\s",=]+'
 _NAMES = re.compile(rf"\s*({_NAME})\s*(?:,|$)")
 _TYPED = re.compile(rf"\s*({_NAME})\s*=\s*(\S.*?)\s*")
+_POLICY = re.compile(rf"(?:\s*({_NAME})\s*=)?\s*({'|'.join(Policy)})\s*")
 # As in PostgreSQL's own settings, kB, MB and GB are powers of 1,024.
 _SIZE = re.compile(r"\s*(\d+)\s*([kmg]?)i?b?\s*", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -63,6 +65,19 @@ def _typed(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
         if types.setdefault(name, match[2]) != match[2]:
             raise click.BadParameter(f'two types for the column "{name}"')
     return types
+
+
+def _policies(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Read policies by column name, "" being all others."""
+    policies: dict[str, str] = {}
+    for value in values:
+        match = _POLICY.fullmatch(value)
+        if match is None:
+            raise click.BadParameter(f"write one of {', '.join(Policy)}, or COLUMN= and one of them")
+        name = identifier(match[1]) if match[1] else ""
+        if policies.setdefault(name, match[2]) != match[2]:
+            raise click.BadParameter(f"two policies for {f'the column {name!r}' if name else 'all columns'}")
+    return policies
 
 
 def _size(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
@@ -167,6 +182,15 @@ transforming = together(
         multiple=True,
         help="Decode a column as this type, such as price=decimal128(18,4); repeatable. COLUMN=text lets the"
         " source cast it to text, and the target cast it back where it does not land in text.",
+    ),
+    click.option(
+        "--on-unrepresentable",
+        metavar=f"[COLUMN=]{'|'.join(Policy)}",
+        callback=_policies,
+        multiple=True,
+        help="What becomes of values without a place in Arrow, in columns that are read; "
+        + "; ".join(f"{policy}: {policy.help}" for policy in Policy)
+        + ". Without it, infinities are kept and all else is an error; repeatable.",
     ),
 )
 

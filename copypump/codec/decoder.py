@@ -22,6 +22,9 @@ from copypump.errors import RefusedError
 
 ROW_INDEX = "__copypump_row"
 
+# What the rows of one block may take in Arrow if all of their values are NULL.
+MAX_EMPTY_BYTES = 64 << 20
+
 
 class Decoder:
     """Reads columns of one stream's blocks.
@@ -31,9 +34,8 @@ class Decoder:
     name, `policies` what becomes of values that have no place there. With `row_index`, an int32 column
     ROW_INDEX comes last: 0, 1, 2 ... within each block.
 
-    `schema` is what every batch has, and `row_bytes` about the least that a row takes of memory: that of rows
-    of NULLs. `warnings` counts, by text, what was kept but may be misread, and what became NULL.
-    Raises RefusedError where a column cannot become the type chosen for it.
+    `schema` is what every batch has. `warnings` counts, by text, what was kept but may be misread, and what
+    became NULL. Raises RefusedError where a column cannot become the type chosen for it.
     """
 
     def __init__(
@@ -63,7 +65,14 @@ class Decoder:
         if row_index:
             fields.append(pa.field(ROW_INDEX, pa.int32(), nullable=False))
         self.schema = pa.schema(fields)
-        self.row_bytes = sum(reader.row_bytes for _, reader in self._readers)
+
+    def most_rows(self, wanted: int) -> int:
+        """Give how many rows a block should have at the most, if `wanted` or fewer may be.
+
+        A NULL composite of many attributes is four bytes on the wire, and a NULL of each in Arrow.
+        """
+        row_bytes = sum(reader.row_bytes for _, reader in self._readers)
+        return max(1, min(wanted, MAX_EMPTY_BYTES // max(1, row_bytes)))
 
     def decode(self, block: Block) -> pa.RecordBatch:
         """Decode a block that was framed with positions, into a batch of as many rows.

@@ -20,6 +20,9 @@ class Policy(enum.StrEnum):
         member.help = help
         return member
 
-    ERROR = "error", "stop, naming the row; infinite dates and timestamps too"
+    ERROR = "error", "stop, naming the row, at infinite dates and timestamps too"
     NULL = "null", "read it as NULL, and count it as a warning"
     KEEP = "keep", "let infinities and 24:00:00 through as the integers that they are, and count them"
+
+
+POLICIES: dict[str, Policy] = {str(policy): policy for policy in Policy}

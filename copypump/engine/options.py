@@ -1,6 +1,6 @@
 """What the user asked for, checked as far as no server is needed.
 
-Imports only errors and the table of modes, so that help can read it.
+Imports only errors and the tables of modes and policies, so that help can read it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict, Unpack
 
+from copypump.codec.policy import POLICIES
 from copypump.engine.modes import MODES, LoadMode
 from copypump.errors import UsageError
 
@@ -43,6 +44,8 @@ class PumpOptions(TypedDict, total=False):
         types: the Arrow type to decode a column as, by column name, as `decimal128(18,4)` is written; or
             `text`: the source casts the whole column to text, and where it does not land in a column that
             takes text, the target casts it back.
+        on_unrepresentable: what becomes of values without a place in Arrow, in columns that are read: a name
+            of `codec.policy.Policy` for all columns, or one by column name ("" for all others).
 
     """
 
@@ -59,6 +62,7 @@ class PumpOptions(TypedDict, total=False):
     batch_rows: int
     batch_bytes: int
     types: Mapping[str, str]
+    on_unrepresentable: str | Mapping[str, str]
 
 
 def is_text(wish: str) -> bool:
@@ -83,6 +87,7 @@ class Options:
     batch_rows: int = DEFAULT_BATCH_ROWS
     batch_bytes: int = DEFAULT_BATCH_BYTES
     types: Mapping[str, str] = field(default_factory=dict)
+    on_unrepresentable: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, **options: Unpack[PumpOptions]) -> Options:
@@ -98,6 +103,8 @@ class Options:
         for name in ("columns", "reads"):
             if given.get(name) is not None:
                 given[name] = tuple(given[name])
+        if isinstance(given.get("on_unrepresentable"), str):
+            given["on_unrepresentable"] = {"": given["on_unrepresentable"]}
         if "pythonpath" in given:
             given["pythonpath"] = tuple(str(path) for path in given["pythonpath"])
         try:
@@ -118,6 +125,9 @@ class Options:
             raise UsageError("reads goes with a transform")
         if self.mode is not None and self.mode not in MODES:
             raise UsageError(f"there is no mode {self.mode!r}", hint=f"modes: {', '.join(MODES)}")
+        for policy in self.on_unrepresentable.values():
+            if policy not in POLICIES:
+                raise UsageError(f"on_unrepresentable is one of {', '.join(POLICIES)}, not {policy!r}")
         if not 1 <= self.batch_rows <= 1 << 24:
             raise UsageError("batch_rows must lie between 1 and 16,777,216")
         if not 1 <= self.batch_bytes <= MAX_BATCH_BYTES:

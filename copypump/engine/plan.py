@@ -14,6 +14,7 @@ import pyarrow as pa
 from copypump.codec import types
 from copypump.codec.column import Column
 from copypump.codec.decoder import ROW_INDEX
+from copypump.codec.policy import POLICIES, Policy
 from copypump.codec.rewrite import Rewriter, Walked
 from copypump.codec.spelling import is_opaque, parse_arrow_type, spelling
 from copypump.engine.differences import find_differences
@@ -139,9 +140,18 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
     check_binary(origin)
     seen, unread = _seen(origin.columns, transform)
     chosen = chosen_types(options.types, origin.columns)
+    policies = chosen_policies(options.on_unrepresentable, origin.columns)
+    for column in (origin.columns[i] for i in unread):
+        # What only we decode, because it lands in another type, shall lose nothing on the way.
+        if types.pg_type(column).kernel is types.Kernel.ARRAY:
+            chosen.setdefault(column.name, types.nd_array(column))
+        policies.setdefault(column.name, Policy.KEEP)
     by_rows = transform is not None and transform.reads is not None
     fields = [types.field(column, chosen.get(column.name)) for column in origin.columns]
-    input_schema = pa.schema([fields[i] for i in seen])
+    nullable = [column.name for column in origin.columns if policies.get(column.name) is Policy.NULL]
+    input_schema = pa.schema(
+        [fields[i].with_nullable(fields[i].nullable or fields[i].name in nullable) for i in seen]
+    )
     if transform is None:
         output_schema = pa.schema([])
     else:
@@ -167,7 +177,7 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
     sink = make_sink(target, destination, mapping, cast, raw=is_raw(source))
     hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)}
     forward = transform is None and not hidden and mapping.is_forward(len(origin.columns))
-    decoding = Decoding(origin.columns, seen, tuple(sorted(hidden)), chosen, row_index=by_rows)
+    decoding = Decoding(origin.columns, seen, tuple(sorted(hidden)), chosen, policies, row_index=by_rows)
     rewriter = make_rewriter(origin.columns, seen, mapping, source.server_version, target.server_version)
     return Plan(
         options=options,
@@ -249,6 +259,20 @@ def chosen_types(
         if name not in names:
             raise RefusedError("--type names a column that the source does not have", column=name)
     return {name: parse_arrow_type(wish) for name, wish in wishes.items() if not is_text(wish)}
+
+
+def chosen_policies(
+    wishes: collections.abc.Mapping[str, str], columns: Sequence[Column]
+) -> dict[str, Policy]:
+    """What becomes of unrepresentable values, by column; RefusedError for a column that is not there."""
+    names = {column.name for column in columns}
+    for name in wishes:
+        if name and name not in names:
+            raise RefusedError(
+                "--on-unrepresentable names a column that the source does not have", column=name
+            )
+    general = dict.fromkeys(names, POLICIES[wishes[""]]) if "" in wishes else {}
+    return general | {name: POLICIES[wish] for name, wish in wishes.items() if name}
 
 
 def _seen(columns: Sequence[Column], transform: Transform | None) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -18,6 +18,7 @@ from copypump.codec.column import Column
 from copypump.codec.decoder import ROW_INDEX, Decoder
 from copypump.codec.encoder import EncodedColumn, Encoder
 from copypump.codec.framing import Block
+from copypump.codec.policy import Policy
 from copypump.codec.spelling import is_opaque
 from copypump.codec.types import pg_type
 from copypump.engine.mapping import Hidden, Mapped, Value, Wire, same_values
@@ -35,12 +36,17 @@ class Decoding:
     seen: tuple[int, ...]
     hidden: tuple[int, ...]
     types: Mapping[str, pa.DataType]
+    policies: Mapping[str, Policy]
     row_index: bool
 
     def decoder(self) -> Decoder:
         """A decoder of the seen columns first, then the hidden ones, then the row column if it is wanted."""
         return Decoder(
-            self.columns, read=[*self.seen, *self.hidden], types=self.types, row_index=self.row_index
+            self.columns,
+            read=[*self.seen, *self.hidden],
+            types=self.types,
+            policies=self.policies,
+            row_index=self.row_index,
         )
 
 

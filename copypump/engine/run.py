@@ -189,8 +189,9 @@ def _middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, R
     """What stands between the two COPYs: all of it, or for rows that go through whole, the framing alone."""
     options, decoding = plan.options, plan.decoding
     positions = decoding is not None or plan.rewriter is not None
-    framer = Framer(len(plan.origin.columns), positions=positions, batch_rows=options.batch_rows)
     decoder = None if decoding is None else decoding.decoder()
+    rows = options.batch_rows if decoder is None else decoder.most_rows(options.batch_rows)
+    framer = Framer(len(plan.origin.columns), positions=positions, batch_rows=rows)
     feed = WireFeed(source, framer, decoder, plan.rewriter, options.batch_bytes, options.batch_rows, counters)
     if decoding is None:
         return feed, None

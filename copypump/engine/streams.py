@@ -17,7 +17,7 @@ from copypump.engine.mapping import make_mapping
 from copypump.engine.options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, Options
 from copypump.engine.origin import begin_origin, plan_origin
 from copypump.engine.pipeline import ArrowFeed, WireFeed
-from copypump.engine.plan import check_binary, chosen_types
+from copypump.engine.plan import check_binary, chosen_policies, chosen_types
 from copypump.engine.report import Counters, Report
 from copypump.engine.reshape import Reshaper
 from copypump.engine.run import OnProgress, reported
@@ -76,6 +76,7 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
         columns: Sequence[str] | None = None,
         where: str | None = None,
         types: Mapping[str, str] | None = None,
+        on_unrepresentable: str | Mapping[str, str] | None = None,
         batch_rows: int = DEFAULT_BATCH_ROWS,
         batch_bytes: int = DEFAULT_BATCH_BYTES,
     ) -> None:
@@ -86,6 +87,7 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
             columns=columns,
             where=where,
             types=types or {},
+            on_unrepresentable=on_unrepresentable or {},
             batch_rows=batch_rows,
             batch_bytes=batch_bytes,
         )
@@ -111,12 +113,18 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
             session.begin_source()
             origin = plan_origin(session, options, None, None)
             check_binary(origin)
-            decoder = Decoder(origin.columns, types=chosen_types(options.types, origin.columns))
+            decoder = Decoder(
+                origin.columns,
+                types=chosen_types(options.types, origin.columns),
+                policies=chosen_policies(options.on_unrepresentable, origin.columns),
+            )
             session.rollback()
             begin_origin(session, origin, options, None, None)
             source = Source(session)
             source.start(origin.copy)
-            framer = Framer(len(origin.columns), positions=True, batch_rows=options.batch_rows)
+            framer = Framer(
+                len(origin.columns), positions=True, batch_rows=decoder.most_rows(options.batch_rows)
+            )
             feed = WireFeed(
                 source, framer, decoder, None, options.batch_bytes, options.batch_rows, Counters()
             )

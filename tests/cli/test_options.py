@@ -43,6 +43,16 @@ def test_names_that_sql_cannot_read(text: str) -> None:
         parsed("--columns", text)
 
 
+def test_policies() -> None:
+    words = ["null", "due=keep", '"a=b" = error']
+    options = parsed(*(word for value in words for word in ("--on-unrepresentable", value)))
+    assert options["on_unrepresentable"] == {"": "null", "due": "keep", "a=b": "error"}
+    assert parsed()["on_unrepresentable"] == {}
+    for wrong in (["drop"], ["a="], ["a=nul"], ["null", "keep"], ["a=null", "a=keep"]):
+        with pytest.raises(click.BadParameter):
+            parsed(*(word for value in wrong for word in ("--on-unrepresentable", value)))
+
+
 def test_types() -> None:
     types = parsed("--type", "Price=decimal128(18, 4)", "--type", '"a=b" = utf8')["types"]
     assert types == {"price": "decimal128(18, 4)", "a=b": "utf8"}

@@ -533,3 +533,33 @@ def test_decoded_columns_cannot_be_changed_in_place(pair: Pair) -> None:
     with pytest.raises(copypump.TransformError, match="ValueError"):
         copypump.pump(pair.src, pair.dst, table="t", transform=in_place)
     assert sql(pair.dst, "SELECT count(*) FROM t") == [(0,)]
+
+
+def test_values_that_became_null_are_counted(pair: Pair) -> None:
+    sql(
+        pair.src,
+        "CREATE TABLE hours (id int, at time NOT NULL); INSERT INTO hours VALUES (1, '24:00'), (2, '1:00')",
+    )
+    sql(pair.dst, "CREATE TABLE hours (id int, at time)")
+    report = copypump.pump(
+        pair.src, pair.dst, table="hours", transform=lambda batch: batch, on_unrepresentable="null"
+    )
+    assert [warning for warning in report.warnings if "NULL" in warning] == [
+        'column "at": values that Arrow cannot hold became NULL (1 values)'
+    ]
+    assert sql(pair.dst, "SELECT id, at::text FROM hours ORDER BY id") == [(1, None), (2, "01:00:00")]
+
+
+def test_what_only_we_decode_loses_nothing(pair: Pair) -> None:
+    """Columns that nobody reads and that land in another type: shapes, 24:00:00 and infinities stay."""
+    sql(
+        pair.src,
+        "CREATE TABLE odd (a int[], b time(4), c date[], d int); INSERT INTO odd VALUES"
+        " ('[0:1][2:3]={{1,NULL},{3,4}}', '24:00', '{infinity}', 1), (NULL, NULL, NULL, NULL)",
+    )
+    sql(pair.dst, "CREATE TABLE odd (a bigint[], b time(2), c date[], d bigint)")
+    copypump.pump(pair.src, pair.dst, table="odd", on_unrepresentable={"d": "error"})
+    assert sql(pair.dst, "SELECT a::text, b::text, c::text, d FROM odd") == [
+        ("[0:1][2:3]={{1,NULL},{3,4}}", "24:00:00", "{infinity}", 1),
+        (None, None, None, None),
+    ]

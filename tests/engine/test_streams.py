@@ -128,6 +128,25 @@ def test_types_are_chosen(database: str) -> None:
         assert refused.value.column == next(iter(wrong))
 
 
+def test_values_without_a_place_go_as_the_user_wants(database: str) -> None:
+    query = "SELECT '24:00'::time AS a, 'NaN'::numeric(4,2) AS b, 'infinity'::date AS c, '{{1}}'::int[] AS d"
+    policies = {"": "null", "c": "keep"}
+    with copypump.read(database, query=query, on_unrepresentable=policies) as batches:
+        assert all(field.nullable for field in batches.schema)
+        table = batches.read_all()
+    assert [table[name][0].is_valid for name in "abcd"] == [False, False, True, False]
+    for policy, column in (("error", "a"), ("keep", "b")):
+        with (
+            pytest.raises(copypump.UnrepresentableError) as error,
+            copypump.read(database, query=query, on_unrepresentable=policy) as batches,
+        ):
+            batches.read_all()
+        assert error.value.column == column
+    for wrong, kind in ({"z": "null"}, copypump.RefusedError), ({"a": "drop"}, copypump.UsageError):
+        with pytest.raises(kind), copypump.read(database, query=query, on_unrepresentable=wrong):
+            pass
+
+
 def test_others_take_the_reader_as_it_is(example: Pair) -> None:
     with copypump.read(example.src, table="people", batch_rows=100) as batches:
         frame = pl.DataFrame(batches)
