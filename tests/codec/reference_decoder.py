@@ -213,6 +213,8 @@ def special_numeric(type_: pa.DataType, name: str, count: int) -> Any:
 
 def double(number: Fraction, minus: str) -> bytes:
     """The nearest double; its digits must be fifteen at most, times a power of ten up to 22 either way."""
+    if number >= 10**37 or (number * 10**22).denominator != 1:
+        raise UnrepresentableError("double")
     exponent = 0
     while number and number.denominator > 1:
         number, exponent = number * 10, exponent - 1
