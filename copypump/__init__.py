@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from copypump.codec.registry import register_type as register_type
     from copypump.engine.api import pump as pump
     from copypump.engine.report import Progress as Progress
     from copypump.engine.report import Report as Report
@@ -34,6 +35,7 @@ _HOMES = {
     "read": "engine.streams",
     "write": "engine.streams",
     "reads": "transforms",
+    "register_type": "codec.registry",
     "Report": "engine.report",
     "Progress": "engine.report",
     "CopypumpError": "errors",

@@ -91,7 +91,7 @@ def test_the_tables_are_those_of_the_program() -> None:
 
 def test_every_example_is_known() -> None:
     assert set(TRANSFORMS) == set(ROWS)
-    assert len(SCRIPTS) == 2
+    assert len(SCRIPTS) == 3
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -128,10 +128,19 @@ def test_pump_from_python(people: Pair, call: Call) -> None:
 
 
 def test_read_and_write_from_python(people: Pair, call: Call) -> None:
-    (script,) = [block for block in SCRIPTS if "copypump.read(" in block]
+    (script,) = [block for block in SCRIPTS if "people_over_40" in block]
     call("-c", script)
     assert wire(people.dst, "TABLE people_over_40 ORDER BY id") == wire(
         people.src, "SELECT id, name FROM people WHERE age > 40 ORDER BY id"
+    )
+
+
+def test_a_type_of_ones_own(people: Pair, call: Call) -> None:
+    (script,) = [block for block in SCRIPTS if "register_type(" in block]
+    call("-c", script)
+    places = "SELECT at::text FROM {} ORDER BY 1"
+    assert sql(people.dst, places.format("places")) == sql(
+        people.src, places.format("(SELECT point(id, age) AS at FROM people) AS p")
     )
 
 

@@ -46,6 +46,8 @@ def _encoded(column: Column, offered: pa.DataType, depth: int) -> pa.DataType | 
     row = pg_type(column)
     if is_opaque(offered):
         return _from_opaque(column, offered, depth)
+    if row.converter is not None:
+        return pa.binary() if row.converter.takes(offered, column.wire_typmod) else None
     if isinstance(offered, pa.BaseExtensionType | pa.DictionaryType | pa.RunEndEncodedType):
         return _encoded(column, bare(offered), depth)
     if row.kernel in _NESTED:

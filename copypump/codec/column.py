@@ -108,6 +108,7 @@ class Column:
     `declared` is format_type(): the type as SQL writes it, typmod and schema included. Of a query's result
     only name, type, typmod and declared are known; the rest keeps its default.
     `identity` is pg_attribute.attidentity ("a" always, "d" by default, "" none).
+    `inner`: it is one of another's `children`.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Column:
     generated: bool = False
     identity: str = ""
     has_default: bool = False
+    inner: bool = False
 
     @property
     def wire_type(self) -> ServerType:
@@ -142,13 +144,14 @@ class Column:
         wire = self.wire_type
         if wire.is_array and wire.parts:
             declared = self.declared.removesuffix("[]")
-            return (Column("item", wire.parts[0], self.wire_typmod, declared),)
+            return (Column("item", wire.parts[0], self.wire_typmod, declared, inner=True),)
         if wire.kind == "c":
             typmods = wire.part_typmods or (-1,) * len(wire.parts)
             return tuple(
-                Column(name, part, typmod, part.name)
+                Column(name, part, typmod, part.name, inner=True)
                 for name, part, typmod in zip(wire.names, wire.parts, typmods, strict=True)
             )
         if wire.kind in "rm" and wire.parts:
-            return (Column("bound" if wire.kind == "r" else "range", wire.parts[0], -1, wire.parts[0].name),)
+            name, part = "bound" if wire.kind == "r" else "range", wire.parts[0]
+            return (Column(name, part, -1, part.name, inner=True),)
         return ()

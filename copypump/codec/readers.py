@@ -19,6 +19,8 @@ from copypump.codec._fields import Fields
 from copypump.codec.column import Column
 from copypump.codec.faults import UNREPRESENTABLE, Fault, Found
 from copypump.codec.policy import Policy
+from copypump.codec.registry import Converter
+from copypump.codec.spelling import is_opaque
 from copypump.codec.types import Kernel
 
 AnyArray: TypeAlias = "pa.Array[Any]"
@@ -158,6 +160,18 @@ class Variable(Reader):
 
 
 @dataclass(frozen=True)
+class _Converted(Reader):
+    """A type of the user's own: its wire bytes, given to what was registered for it."""
+
+    wire: Variable
+    converter: Converter
+
+    def read(self, fields: Fields, index: int) -> AnyArray:
+        made: Any = self.wire.read(fields, index)
+        return self.converter.from_wire(made, self.type, self.column.name)
+
+
+@dataclass(frozen=True)
 class _Moments(Reader):
     """Dates, times and timestamps: words, of which some are kept or not."""
 
@@ -288,6 +302,10 @@ def leaf_reader(column: Column, type_: pa.DataType, choice: Choice) -> Reader | 
     of = (column, type_, choice)
     if kernel in _FIXED:
         return _Fixed(*of, *_FIXED[kernel])
+    converter = types.pg_type(column).converter
+    if converter is not None and not is_opaque(type_):
+        wire = Variable(column, pa.binary(), choice, *_VARIABLE[Kernel.BYTES])
+        return _Converted(*of, wire, converter)
     if kernel in _VARIABLE:
         return Variable(*of, *_VARIABLE[kernel])
     make = _MAKERS.get(kernel)

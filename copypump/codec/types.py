@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from copypump.codec import typmod as typmods
 from copypump.codec.column import Column, ServerType
+from copypump.codec.registry import Converter, registered
 from copypump.codec.spelling import ANY_STRUCT, VENDOR, is_opaque, spelling
 from copypump.errors import RefusedError
 
@@ -76,7 +77,8 @@ class PgType:
     column's values decode to unless the user chooses one of `alternatives`, which are spelled as `spelling`
     spells them (any precision and scale: "decimal128(p,s)"); "struct" is then the form of `nd_array`.
     `kept` says which unusual values stay exact, `refused` which are an error once the column is read;
-    `shape` is the Arrow type in words, where it depends on the column.
+    `shape` is the Arrow type in words, where it depends on the column. `converter` is what a user registered
+    for the type: it stands between the wire's bytes and `arrow`.
     """
 
     name: str
@@ -87,6 +89,7 @@ class PgType:
     kept: str = ""
     refused: str = ""
     shape: str = ""
+    converter: Converter | None = None
 
 
 def _always(type_: pa.DataType) -> Callable[[Column], pa.DataType]:
@@ -290,6 +293,17 @@ def is_opaque_of(type_: pa.DataType, server_type: ServerType) -> bool:
 def pg_type(column: Column) -> PgType:
     """Find the row of the values that a column has on the wire; a type without one gets an opaque row."""
     wire = column.wire_type
+    own = None if column.inner else registered(wire.name)
+    if own is not None:
+        arrow = own.arrow
+        return replace(
+            OTHERS,
+            name=wire.name,
+            oid=wire.oid,
+            arrow=lambda of: arrow(of.wire_typmod),
+            alternatives=(),
+            converter=own,
+        )
     if wire.is_array and wire.parts:
         return _BY_FAMILY["array"]
     if wire.kind in _KINDS and (wire.kind in "ec" or wire.parts):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from copypump.codec.decoder import ROW_INDEX, Decoder
 from copypump.codec.encoder import EncodedColumn, Encoder
 from copypump.codec.framing import Block
 from copypump.codec.policy import Policy
+from copypump.codec.registry import Converter
 from copypump.codec.spelling import is_opaque
 from copypump.codec.types import pg_type
 from copypump.engine.mapping import Hidden, Mapped, Value, Wire, same_values
@@ -153,6 +154,9 @@ class Reshaper:
                 if step.place is not None and row_ids is None:
                     # Handed on as it was decoded: its bytes stand in the block, no need to make them anew.
                     array = None if _same_memory(array, decoded.batch.column(step.place)) else array
+            if array is not None and step.converter is not None:
+                natural = step.converter.arrow(step.column.wire_typmod)
+                array = step.converter.to_wire(array, natural, step.column.name)
             if array is not None and step.to is not None:
                 array = cast(array, step.to, step.column.name, self.rows)
             arrays.append(array)
@@ -172,7 +176,7 @@ class Reshaper:
             if isinstance(origin, Hidden):
                 assert mapped.type is not None
                 index, offered, to = self._hidden[origin.index], origin.offered, mapped.type
-                steps.append(_Step(column, to, index, None if offered == to else to, hidden=True))
+                steps.append(_step(column, to, index, offered, hidden=True))
                 continue
             index = schema.get_field_index(origin.name)
             offered = schema.field(index).type
@@ -180,7 +184,7 @@ class Reshaper:
             wire, place = self._seen.get(origin.name, (None, None))
             if place is None or not self._stays(decoded.field(place).type, offered, wire, column):
                 wire = place = None
-            steps.append(_Step(column, to, index, None if offered == to else to, wire=wire, place=place))
+            steps.append(replace(_step(column, to, index, offered), wire=wire, place=place))
         return _Way(schema, tuple(steps))
 
     def _stays(self, decoded: pa.DataType, offered: pa.DataType, wire: int | None, target: Column) -> bool:
@@ -251,8 +255,8 @@ class _Step:
     """How one target column gets its values.
 
     Either `type` is what the encoder takes and `index` tells where the array is found, `to` what it is cast
-    to first (None: nothing); or they are the bytes of source column `wire`. Both, where it depends on the
-    batch: the bytes, if the array is the very one at `place` of the decoded batch.
+    to first, after `converter` (None: nothing); or they are the bytes of source column `wire`. Both, where it
+    depends on the batch: the bytes, if the array is the very one at `place` of the decoded batch.
     """
 
     column: Column
@@ -262,6 +266,16 @@ class _Step:
     hidden: bool = False
     wire: int | None = None
     place: int | None = None
+    converter: Converter | None = None
+
+
+def _step(
+    column: Column, to: pa.DataType, index: int, offered: pa.DataType, *, hidden: bool = False
+) -> _Step:
+    """How values of `offered` are brought to what the encoder takes."""
+    converter = None if is_opaque(offered) else pg_type(column).converter
+    as_it_is = offered == to and converter is None
+    return _Step(column, to, index, None if as_it_is else to, hidden, converter=converter)
 
 
 @dataclass(frozen=True, slots=True)
