@@ -128,7 +128,7 @@ cdef inline uint8_t *put_list(
 cdef inline uint8_t *put_nd_list(
     uint8_t *out, const Lane *lane, int64_t row, int64_t room, int *fault
 ) noexcept nogil:
-    """Write an array of any dimensions; an empty one has none."""
+    """Write an array of any dimensions; servers, too, send some of size zero (oidvector::oid[])."""
     cdef int64_t first[3]
     cdef int64_t count[3]
     cdef int64_t items = 1

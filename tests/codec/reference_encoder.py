@@ -162,7 +162,7 @@ def array(oid: int, items: Sequence[bytes | None]) -> bytes:
 
 
 def nd_array(oid: int, dims: Sequence[int], bounds: Sequence[int], items: Sequence[bytes | None]) -> bytes:
-    if len(dims) != len(bounds) or len(dims) > 6 or any(size < 1 for size in dims):
+    if len(dims) != len(bounds) or len(dims) > 6 or any(size < 0 for size in dims):
         raise Unfit
     product = 1 if dims else 0
     for size, bound in zip(dims, bounds, strict=True):

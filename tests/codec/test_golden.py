@@ -54,8 +54,8 @@ UNREPRESENTABLE = {
     "timetz": 1,
     "numeric(15,2)": 1,
     "int4[]": 8,
-    "oid[]": 2,
-    "int2[]": 2,
+    "oid[]": 1,
+    "int2[]": 1,
     "text[]": 1,
 }
 

@@ -43,20 +43,19 @@ def reencode(of: Column, array: pa.Array) -> bytes:
     return bytes(encoder.encode([casts.cast(array, type_, of.name, 0)], len(array), first_row=0))
 
 
-def fresh(of: Column, field: bytes) -> bytes:
-    """A field in which each array's has-nulls flag says whether a NULL is in it, and no NULL bit more.
+def fresh(of: Column, field: bytes, *, as_struct: bool = False) -> bytes:
+    """A field in which each array says no more of itself than Arrow keeps.
 
-    The server keeps the flag of an array that was sliced out of one with NULLs; nothing in Arrow tells.
+    Its has-nulls flag tells whether a NULL is in it: the server keeps the flag of an array that was sliced out
+    of one with NULLs. And unless it is read as a struct, an array without elements has no dimensions.
     """
     kind = types.pg_type(of).kernel
     if kind not in (Kernel.ARRAY, Kernel.COMPOSITE, Kernel.RANGE, Kernel.MULTIRANGE):
         return field
     cursor, children = reference.Cursor(field), of.children
+    head = cursor.take({Kernel.ARRAY: 12, Kernel.RANGE: 1}.get(kind, 4))
     if kind == Kernel.ARRAY:
-        dimensions, _ = cursor.int32(), cursor.take(4)
-        rest = cursor.take(4 + 8 * dimensions)
-    else:
-        head = cursor.take(1 if kind == Kernel.RANGE else 4)
+        shape = cursor.take(8 * int.from_bytes(head[:4], "big"))
     parts, nulls = b"", False
     for child in children if kind == Kernel.COMPOSITE else itertools.repeat(children[0]):
         if not cursor.left:
@@ -66,7 +65,8 @@ def fresh(of: Column, field: bytes) -> bytes:
         nulls |= content is None
         parts += strategies.sized(None if content is None else fresh(child, content))
     if kind == Kernel.ARRAY:
-        head = struct.pack(">ii", dimensions, nulls) + rest
+        shape = shape if parts or as_struct else b""
+        head = struct.pack(">ii", len(shape) // 8, nulls) + head[8:] + shape
     return head + parts
 
 
@@ -75,8 +75,10 @@ def check_both_ways(
 ) -> None:
     array = check(of, chosen, fields, every_cut=every_cut)
     if array is not None:
-        opaque = types.kernel(of, chosen) == Kernel.BYTES
-        expected = [field if opaque or field is None else fresh(of, field) for field in fields]
+        opaque, as_struct = types.kernel(of, chosen) == Kernel.BYTES, pa.types.is_struct(chosen)
+        expected = [
+            field if opaque or field is None else fresh(of, field, as_struct=as_struct) for field in fields
+        ]
         assert reencode(of, array) == b"".join(row([field]) for field in expected)
 
 
