@@ -33,6 +33,7 @@ from copypump.postgres.catalog import (
     may_create,
     row_security_applies,
 )
+from copypump.postgres.commit import commit
 from copypump.postgres.extensions import Extension
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.names import parse_name, quote_name, show_name
@@ -256,7 +257,7 @@ def finish_landing(target: Session, destination: Destination, options: Options, 
     mode = options.load_mode
     execute_all(target, destination, mode.after if mode else ())
     try:
-        target.commit()
+        commit(target)
     except KeyboardInterrupt:
         if not target.committed:
             raise

@@ -6,7 +6,6 @@ Nothing but the answer itself, or another session's word, says that a COMMIT hel
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -14,10 +13,8 @@ from copypump.errors import OutcomeUnknownError, SourceError, TargetError
 from copypump.postgres import exchange
 from copypump.postgres.exchange import Lost
 from copypump.postgres.outcome import PATIENCE, Outcome, Transaction, resolve
+from copypump.postgres.session import Session
 from copypump.postgres.translate import translate
-
-if TYPE_CHECKING:
-    from copypump.postgres.session import Session
 
 # Seconds, after Ctrl-C in a COMMIT, for its answer to come; and then for another session to find it out.
 _INTERRUPTED_PATIENCE = 4.5
@@ -28,7 +25,12 @@ _UNKNOWN_STATES = frozenset({"57P01", "57P02", "08007", "40003"})
 
 
 def commit(session: Session) -> None:
-    """See `Session.commit`."""
+    """Commit, and return only when it is certain that it held.
+
+    Raises TargetError (SourceError) when the server says, then or later, that it did not hold, and
+    OutcomeUnknownError when that cannot be found out. The session's `committed` tells the same. Ctrl-C while
+    the server works on it is raised after its answer.
+    """
     session.committed = None
     transaction = _transaction(session)
     try:

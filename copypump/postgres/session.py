@@ -24,7 +24,6 @@ from copypump.errors import (
     UsageError,
 )
 from copypump.postgres import exchange
-from copypump.postgres.commit import commit
 from copypump.postgres.connect import APPLICATION_NAME, Connection, connect
 from copypump.postgres.exchange import Lost
 from copypump.postgres.interrupt import Interrupt
@@ -281,15 +280,6 @@ class Session:
         )
         with told(self.side):
             self.results("; ".join((begin, *settings)))
-
-    def commit(self) -> None:
-        """Commit, and return only when it is certain that it held.
-
-        Raises TargetError (SourceError) when the server says, then or later, that it did not hold, and
-        OutcomeUnknownError when that cannot be found out. `committed` tells the same. Ctrl-C while the
-        server works on it is raised after its answer.
-        """
-        commit(self)
 
     def rollback(self, deadline: float | None = None) -> bool:
         """End whatever goes on and roll back, in any state, before `deadline` (default: in `DEADLINE` s).

@@ -13,6 +13,7 @@ import pytest
 
 from copypump.errors import Side, SourceError, TargetError
 from copypump.postgres import target as target_module
+from copypump.postgres.commit import commit
 from copypump.postgres.interrupt import Aborted
 from copypump.postgres.session import Session
 from copypump.postgres.source import Source
@@ -273,7 +274,7 @@ def test_target_keeps_what_was_written(database, target, target_session, piece):
         target.write(memoryview(data)[at : at + piece])
     target.write(b"")
     assert target.finish() == 1000
-    target_session.commit()
+    commit(target_session)
     assert sql(database, "SELECT count(*), sum(id), min(name) FROM t") == [(1000, 499500, "text")]
 
 

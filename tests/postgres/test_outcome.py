@@ -10,6 +10,7 @@ import pytest
 
 from copypump.errors import OutcomeUnknownError, Side, TargetError
 from copypump.postgres import outcome
+from copypump.postgres.commit import commit
 from copypump.postgres.session import Session
 from tests.postgres.conftest import ctrl_c, later, within
 from tests.proxy import Fault, Proxy
@@ -32,20 +33,22 @@ def rows(database: str) -> int:
     return sql(database, "SELECT count(*) FROM t")[0][0]
 
 
-def commit(session: Session, insert: bool = True, meanwhile: Callable[[], object] | None = None) -> Session:
+def run_through(
+    session: Session, insert: bool = True, meanwhile: Callable[[], object] | None = None
+) -> Session:
     with session:
         session.begin_target()
         if insert:
             session.execute("INSERT INTO t VALUES (1)")
         with later(0.5, meanwhile) if meanwhile else contextlib.nullcontext():
-            session.commit()
+            commit(session)
     return session
 
 
 def test_the_answer_is_lost_and_it_held(proxy, table):
     proxy.fault = Fault("up", "lose answer", seeing=b"COMMIT\0")
     with within(10):
-        session = commit(Session(proxy.dsn(table), Side.TARGET))
+        session = run_through(Session(proxy.dsn(table), Side.TARGET))
     assert proxy.fault.fired
     assert session.committed is True
     assert rows(table) == 1
@@ -56,7 +59,7 @@ def test_the_commit_is_lost_and_it_did_not_hold(proxy, table, action):
     proxy.fault = Fault("up", action, seeing=b"COMMIT\0")
     session = Session(proxy.dsn(table), Side.TARGET)
     with within(10), pytest.raises(TargetError, match="connection was lost") as caught:
-        commit(session)
+        run_through(session)
     assert session.committed is False
     assert "rolled back" in caught.value.state
     assert rows(table) == 0
@@ -65,7 +68,7 @@ def test_the_commit_is_lost_and_it_did_not_hold(proxy, table, action):
 def test_a_given_connection_is_resolved_too(proxy, table):
     proxy.fault = Fault("up", "lose answer", seeing=b"COMMIT\0")
     with psycopg.connect(proxy.dsn(table)) as given:
-        assert commit(Session(given, Side.TARGET)).committed is True
+        assert run_through(Session(given, Side.TARGET)).committed is True
         assert given.closed
     assert rows(table) == 1
 
@@ -75,7 +78,7 @@ def test_a_backend_that_does_not_notice_is_ended(proxy, table):
     proxy.fault = Fault("up", "stall", seeing=b"COMMIT\0")
     session = Session(proxy.dsn(table), Side.TARGET)
     with within(20), pytest.raises(TargetError, match="connection was lost"):
-        commit(session, meanwhile=lambda: shut(session))
+        run_through(session, meanwhile=lambda: shut(session))
     assert session.committed is False
     assert rows(table) == 0
 
@@ -92,7 +95,7 @@ def test_nobody_can_say(proxy, table, monkeypatch):
     proxy.fault = Fault("up", "lose answer", seeing=b"COMMIT\0")
     session = Session(proxy.dsn(table), Side.TARGET)
     with within(10), pytest.raises(OutcomeUnknownError, match="transaction") as caught:
-        commit(session)
+        run_through(session)
     assert session.committed is None
     query = caught.value.hint.partition(": ")[2]
     assert sql(table, query) == [("committed",)]
@@ -106,7 +109,7 @@ def test_nothing_written_needs_no_question(proxy, table, monkeypatch):
     monkeypatch.setattr(outcome, "connect", None)
     proxy.fault = Fault("up", "rst", seeing=b"COMMIT\0")
     with within(5), pytest.raises(TargetError, match="connection was lost"):
-        commit(Session(proxy.dsn(table), Side.TARGET), insert=False)
+        run_through(Session(proxy.dsn(table), Side.TARGET), insert=False)
     assert rows(table) == 0
 
 
@@ -121,7 +124,7 @@ def test_ctrl_c_while_committing(table):
     )
     session = Session(table, Side.TARGET)
     with within(8), pytest.raises(KeyboardInterrupt):
-        commit(session, meanwhile=ctrl_c)
+        run_through(session, meanwhile=ctrl_c)
     assert session.committed is True
     assert rows(table) == 1
 
@@ -131,6 +134,6 @@ def test_ctrl_c_while_a_commit_is_not_answered(proxy, table):
     proxy.fault = Fault("up", "stall", seeing=b"COMMIT\0")
     session = Session(proxy.dsn(table), Side.TARGET)
     with within(10), pytest.raises(KeyboardInterrupt):
-        commit(session, meanwhile=ctrl_c)
+        run_through(session, meanwhile=ctrl_c)
     assert session.committed is False
     assert rows(table) == 0
