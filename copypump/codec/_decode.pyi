@@ -40,6 +40,9 @@ def bit_strings(fields: Fields, column: int, bits: int, offsets: int) -> tuple[i
     The number is the size of all bytes; each field has its count in front, for `gather` to skip.
     """
 
+def clear_unused_bits(rows: int, bits: int, offsets: int, address: int) -> None:
+    """Zero the unused bits of bit strings that were gathered where `bit_strings` has measured them."""
+
 def gather(fields: Fields, column: int, skip: int, offsets: int, address: int) -> None:
     """Copy fields, less their first `skip` bytes, to where their offsets say."""
 

@@ -162,7 +162,7 @@ def offsets(Fields fields, int column, int version, uintptr_t address):
 
 
 def bit_strings(Fields fields, int column, uintptr_t bits, uintptr_t offsets):
-    """Measure bit strings: a count of bits, and as many bytes as hold them, the unused bits zero."""
+    """Measure bit strings: a count of bits, and as many bytes as hold them."""
     cdef const int32_t *positions = fields.positions(column)
     cdef int32_t *bits_out = <int32_t *>bits
     cdef int32_t *out = <int32_t *>offsets
@@ -184,15 +184,27 @@ def bit_strings(Fields fields, int column, uintptr_t bits, uintptr_t offsets):
                 if count < 0 or length != count // 8 + (count % 8 != 0):
                     outcome = Outcome(row, INVALID, 0)
                     break
-                if count % 8 and at[3 + length] & (0xFF >> (count % 8)):
-                    outcome = Outcome(row, INVALID, 0)
-                    break
                 total += length
             bits_out[row] = count
             out[row + 1] = total
         if outcome.fault == OK:
             outcome.number = total
     return outcome.row, outcome.fault, outcome.number
+
+
+def clear_unused_bits(Py_ssize_t rows, uintptr_t bits, uintptr_t offsets, uintptr_t address):
+    """Zero the bits behind the last one of each bit string that was gathered, as bit_recv of varbit.c does.
+
+    Servers could store others there until their releases of February 2020.
+    """
+    cdef const int32_t *count = <const int32_t *>bits
+    cdef const int32_t *offset = <const int32_t *>offsets
+    cdef uint8_t *data = <uint8_t *>address
+    cdef Py_ssize_t row
+    with nogil:
+        for row in range(rows):
+            if count[row] % 8:
+                data[offset[row + 1] - 1] &= <uint8_t>(0xFF00 >> (count[row] % 8))
 
 
 def gather(Fields fields, int column, int skip, uintptr_t offsets, uintptr_t address):

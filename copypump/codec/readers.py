@@ -261,6 +261,7 @@ class _Bits(Reader):
         size = self._settle(_decode.bit_strings(fields, index, counts.address, offsets.address))
         data = pa.allocate_buffer(size)
         _decode.gather(fields, index, 4, offsets.address, data.address)
+        _decode.clear_unused_bits(rows, counts.address, offsets.address, data.address)
         children = [
             pa.Array.from_buffers(pa.int32(), rows, [None, counts], 0),
             pa.Array.from_buffers(pa.binary(), rows, [None, offsets, data], 0),
