@@ -235,8 +235,8 @@ TYPES: tuple[PgType, ...] = (
         0,
         Kernel.VECTOR,
         _vector,
-        kept="-0.0",
-        shape="fixed_size_list of float for vector(n), list of float without n",
+        kept="-0.0, bit for bit",
+        shape="fixed_size_list<float>[n] for vector(n), list<float> without n",
     ),
 )
 
