@@ -28,6 +28,7 @@ extensions = [
         "copypump.codec._decode_moments",
         "copypump.codec._decode_nested",
         "copypump.codec._decode_numbers",
+        "copypump.codec._decode_vectors",
         "copypump.codec._encode",
         "copypump.postgres._copy",
     )

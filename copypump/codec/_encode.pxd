@@ -50,6 +50,7 @@ cpdef enum Form:
     COMPOSITE = 26
     PG_RANGE = 27  # struct of lower, upper, flags
     MULTIRANGE = 28
+    VECTOR = 29    # list of floats
 
 
 cpdef enum Fault:
@@ -85,7 +86,10 @@ cpdef enum Fault:
     ITEMS = 29
     RANGE_NULL = 30
     VALUE_SIZE = 31
-    MEMORY = 32
+    DIMENSION_COUNT = 32
+    ELEMENT_NULL = 33
+    NOT_FINITE = 34
+    MEMORY = 35
 
     PLACE = 256    # not a fault: one within lane i is `fault + PLACE * i`, where no Trouble is at hand
 
@@ -130,7 +134,7 @@ cdef struct Lane:
     int form
     Kernel kernel               # of the forms that have one
     bint required               # NOT NULL
-    int64_t limit               # characters (TEXT) or bytes (when `in_bytes`) at most; -1: any
+    int64_t limit               # characters (TEXT) or bytes (`in_bytes`) at most, dimensions (VECTOR); -1: any
     bint in_bytes
     int64_t unit                # microseconds that a time must be a multiple of; 0: must be zero
     int32_t months              # the same of an interval's months

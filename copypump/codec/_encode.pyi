@@ -34,6 +34,7 @@ class Form(enum.IntEnum):
     COMPOSITE = 26
     PG_RANGE = 27
     MULTIRANGE = 28
+    VECTOR = 29
 
 class Fault(enum.IntEnum):
     NONE = 0
@@ -68,7 +69,10 @@ class Fault(enum.IntEnum):
     ITEMS = 29
     RANGE_NULL = 30
     VALUE_SIZE = 31
-    MEMORY = 32
+    DIMENSION_COUNT = 32
+    ELEMENT_NULL = 33
+    NOT_FINITE = 34
+    MEMORY = 35
     PLACE = 256
 
 class RowWriter:

@@ -1,4 +1,4 @@
-"""Values that stand within others: lists, composites, ranges, hstores, and what is written inside them.
+"""Values that stand within others: lists, composites, ranges, hstores, vectors, and what is written inside them.
 
 A lane of such a column has lanes of its own, `kids`. Each value is written front to back; its length word is
 filled in behind its last part. Nothing of a kid is looked at where its parent is NULL.
@@ -23,6 +23,7 @@ cdef enum:
     MAX_DIMENSIONS = 6          # MAXDIM there
     MAX_VALUE = 0x3FFFFFFE      # MaxAllocSize of its utils/memutils.h, without the NUL that it puts behind
     MAX_PAIRS = 26843545        # MaxAllocSize / sizeof(Pairs), as hstore_recv of contrib/hstore counts
+    MAX_VECTOR = 16000          # VECTOR_MAX_DIM of pgvector's src/vector.h
     MAX_BITS = 2147483640       # VARBITMAXLEN of utils/varbit.h
     MOST_BYTES = 0x7FFFFFFF     # more than any call writes
 
@@ -31,6 +32,8 @@ cdef enum:
     UPPER_INCLUSIVE = 0x04
     LOWER_INFINITE = 0x08
     UPPER_INFINITE = 0x10
+
+    EXPONENT = 0x7F800000       # of a float4; all of its bits are set in NaN and the infinities alone
 
 
 cdef inline bint is_null(const Lane *lane, int64_t row) noexcept nogil:
@@ -263,6 +266,32 @@ cdef inline uint8_t *put_hstore(
     return NULL if fault[0] else finished(out, at, fault)
 
 
+cdef inline uint8_t *put_vector(
+    uint8_t *out, const Lane *lane, int64_t row, int64_t room, int *fault
+) noexcept nogil:
+    """Write a vector, as vector_recv of pgvector's src/vector.c reads it: NULL, NaN and infinities are refused."""
+    cdef const Lane *item = lane.kids
+    cdef const uint8_t *source
+    cdef int64_t first, count, i
+    cdef uint32_t word
+    cdef bint finite = True
+    if not read_span(lane, row, &first, &count) or 4 * count > room:
+        return fail(fault, Fault.OFFSETS)
+    if not 1 <= count <= MAX_VECTOR or (lane.limit >= 0 and count != lane.limit):
+        return fail(fault, Fault.DIMENSION_COUNT)
+    if item.valid != NULL:
+        for i in range(first, first + count):
+            if is_null(item, i):
+                return fail(fault, Fault.ELEMENT_NULL)
+    source = item.data + 4 * first
+    put32(out + 4, <uint32_t>count << 16)
+    for i in range(count):
+        word = load32(source + 4 * i)
+        finite &= word & EXPONENT != EXPONENT
+        put32(out + 8 + 4 * i, word)
+    return finished(out, out + 8 + 4 * count, fault) if finite else fail(fault, Fault.NOT_FINITE)
+
+
 cdef inline uint8_t *put_bits(
     uint8_t *out, const Lane *lane, int64_t row, int64_t room, int *fault
 ) noexcept nogil:
@@ -301,12 +330,14 @@ cdef inline Put put_of(int form) noexcept nogil:
         return put_range
     if form == Form.MULTIRANGE:
         return put_multirange
+    if form == Form.VECTOR:
+        return put_vector
     return leaf_of(form)
 
 
 cdef inline bint is_listed(int form) noexcept nogil:
     """Whether offsets tell which values of its kids are one value's."""
-    return form == Form.LIST or form == Form.MULTIRANGE or form == Form.HSTORE
+    return form == Form.LIST or form == Form.MULTIRANGE or form == Form.HSTORE or form == Form.VECTOR
 
 
 cdef inline int64_t fixed_bytes(const Lane *lane, int64_t own) noexcept nogil:
@@ -340,8 +371,8 @@ cdef inline int64_t check_tree(Lane *lane, int64_t rows, Trouble *trouble) noexc
     if is_listed(lane.form):
         rows = lane.size
         total = 0
-        for i in range(lane.kid_count):
-            total += rows * lane.kids[i].fixed
+        for i in range(lane.kid_count):  # a vector's floats stand without their lengths
+            total += rows * (4 if lane.form == Form.VECTOR else lane.kids[i].fixed)
     for i in range(lane.kid_count):
         more = check_tree(&lane.kids[i], rows, trouble)
         if more < 0:

@@ -307,12 +307,23 @@ def _hstore(_column: Column, offered: pa.DataType, _depth: int) -> pa.DataType |
     return _listed(offered, pair)
 
 
+def _vector(column: Column, offered: pa.DataType, _depth: int) -> pa.DataType | None:
+    """Take a list of what a float4 takes; how many there are is the Encoder's to check."""
+
+    def element(type_: pa.DataType) -> pa.DataType | None:
+        type_ = bare(type_)
+        return pa.float32() if pa.types.is_null(type_) else _word(column, pa.float32(), type_)
+
+    return _listed(offered, element)
+
+
 _NESTED: dict[Kernel, Callable[[Column, pa.DataType, int], pa.DataType | None]] = {
     Kernel.ARRAY: _array,
     Kernel.COMPOSITE: _composite,
     Kernel.RANGE: _range,
     Kernel.MULTIRANGE: _multirange,
     Kernel.HSTORE: _hstore,
+    Kernel.VECTOR: _vector,
 }
 
 _CHOICES: dict[Kernel, Callable[[Column, pa.DataType, pa.DataType], pa.DataType | None]] = {

@@ -102,6 +102,21 @@ _FAULTS: dict[int, tuple[type[CopypumpError], str, str]] = {
     ),
     Fault.ITEMS: (CastError, "the value has more items than PostgreSQL takes", "split it in the transform"),
     Fault.RANGE_NULL: (CastError, "a range of a multirange is NULL", "drop it in the transform"),
+    Fault.DIMENSION_COUNT: (
+        CastError,
+        "the number of elements is not what {type} holds",
+        "give as many as the type says or, if it does not, 1 to 16,000",
+    ),
+    Fault.ELEMENT_NULL: (
+        CastError,
+        "an element of the vector is NULL",
+        "fill it in the transform, or make the whole value NULL",
+    ),
+    Fault.NOT_FINITE: (
+        CastError,
+        "an element of the vector is NaN or infinite, which pgvector refuses",
+        "change it in the transform, or make the whole value NULL",
+    ),
     Fault.VALUE_SIZE: (CastError, "the value takes 1 GiB or more", "split it in the transform"),
 }
 

@@ -96,7 +96,7 @@ class Found(Exception):  # noqa: N818 - carries a fault from a native loop to wh
         row = first_row + self.row + 1
         if self.fault is Fault.TOO_MUCH:
             return UnrepresentableError(
-                f"{where}more than 2 GiB of text in one batch",
+                f"{where}more than 2 GiB of text or vectors in one batch",
                 column=column,
                 row=row,
                 hint="a smaller --batch-rows",

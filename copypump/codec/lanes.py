@@ -142,7 +142,7 @@ def _text(name: str, typmod: int) -> Lane:
     return {"form": Form.TEXT, "limit": -1 if characters is None else characters}
 
 
-_NESTED = {Kernel.ARRAY, Kernel.COMPOSITE, Kernel.RANGE, Kernel.MULTIRANGE, Kernel.HSTORE}
+_NESTED = {Kernel.ARRAY, Kernel.COMPOSITE, Kernel.RANGE, Kernel.MULTIRANGE, Kernel.HSTORE, Kernel.VECTOR}
 
 
 def _nested(column: Column, kernel: Kernel, type_: pa.DataType) -> Lane:
@@ -150,6 +150,10 @@ def _nested(column: Column, kernel: Kernel, type_: pa.DataType) -> Lane:
     if kernel is Kernel.HSTORE:
         text: Lane = {"form": Form.TEXT}
         return {"form": Form.HSTORE, "within": [("a key", column, text), ("a value", column, text)]}
+    if kernel is Kernel.VECTOR:
+        float4: Lane = {"form": Form.FIXED32}
+        dimensions = typmods.dimensions(column.wire_typmod) or -1
+        return {"form": Form.VECTOR, "limit": dimensions, "within": [("an element", column, float4)]}
     if kernel is Kernel.ARRAY and isinstance(type_, pa.StructType):
         number: Lane = {"form": Form.FIXED32}
         numbers: Lane = {"form": Form.LIST, "within": [("a number", column, number)]}

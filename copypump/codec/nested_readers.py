@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from copypump.codec import _decode_nested, types
+from copypump.codec import _decode_nested, _decode_vectors, types
 from copypump.codec._fields import Fields
 from copypump.codec.column import Column
-from copypump.codec.faults import Found
+from copypump.codec.faults import Fault, Found
 from copypump.codec.readers import AnyArray, Choice, Reader, leaf_reader, text_reader
 from copypump.codec.types import Kernel
 
@@ -152,6 +152,54 @@ class _Pairs(Reader):
         return self._array(fields, index, offsets, children=[entries])
 
 
+@dataclass(frozen=True)
+class _Vector(Reader):
+    """Vectors of any number of dimensions, into lists of floats."""
+
+    def read(self, fields: Fields, index: int) -> AnyArray:
+        rows = fields.rows
+        offsets = pa.allocate_buffer(4 * (rows + 1))
+        count = self._settle(_decode_vectors.count_dimensions(fields, index, offsets.address))
+        floats = pa.allocate_buffer(4 * count)
+        _decode_vectors.vectors(fields, index, offsets.address, floats.address)
+        return self._array(fields, index, offsets, children=[_floats(floats)])
+
+
+@dataclass(frozen=True)
+class _FixedVector(Reader):
+    """Vectors of one number of dimensions; a NULL takes as many floats in Arrow as any other."""
+
+    dimensions: int
+
+    @property
+    def row_bytes(self) -> int:
+        return 4 + 4 * self.dimensions
+
+    def read(self, fields: Fields, index: int) -> AnyArray:
+        most = _MAX_FLOATS // self.dimensions
+        if fields.rows > most:  # of elements, that is: a block has fewer rows, by row_bytes
+            self._settle((most, Fault.TOO_MUCH, 0))
+        floats = pa.allocate_buffer(4 * self.dimensions * fields.rows)
+        outcome = _decode_vectors.fixed_vectors(fields, index, self.dimensions, floats.address)
+        self._settle(outcome, 4 + 4 * self.dimensions)
+        return self._array(fields, index, children=[_floats(floats)])
+
+
+# Of one array: 2 GiB of them.
+_MAX_FLOATS = 1 << 29
+
+
+def _floats(buffer: pa.Buffer) -> AnyArray:
+    floats: AnyArray = pa.Array.from_buffers(pa.float32(), buffer.size // 4, [None, buffer.slice()], 0)
+    return floats
+
+
+def _vector_reader(column: Column, type_: pa.DataType, choice: Choice) -> Reader:
+    if isinstance(type_, pa.FixedSizeListType):
+        return _FixedVector(column, type_, choice, type_.list_size)
+    return _Vector(column, type_, choice)
+
+
 def _read_within(
     reader: Reader, fields: Fields, index: int, place: str, offsets: pa.Buffer | None = None
 ) -> AnyArray:
@@ -177,6 +225,8 @@ def make_reader(column: Column, type_: pa.DataType, choice: Choice) -> Reader:
         return _Pairs(
             *of, text_reader(column, type_.key_type, choice), text_reader(column, type_.item_type, choice)
         )
+    if kernel is Kernel.VECTOR:
+        return _vector_reader(column, type_, choice)
     children = column.children
     inner = [make_reader(child, types.arrow_type(child), choice) for child in children]
     if kernel is Kernel.COMPOSITE:

@@ -63,6 +63,7 @@ class Kernel(enum.StrEnum):
     BITS = "bits"  # int32 number of bits, then the bytes that hold them
     ENUM = "enum"  # a label, UTF-8
     HSTORE = "hstore"  # int32 number of pairs, then key and value of each, with their lengths
+    VECTOR = "vector"  # int16 number of dimensions, int16 zero, then a float4 for each
     ARRAY = "array"  # dimensions, has-nulls flag, element's oid, sizes and lower bounds, then the elements
     COMPOSITE = "composite"  # int32 number of attributes, then oid and value of each
     RANGE = "range"  # flags, then those bounds that there are
@@ -105,6 +106,12 @@ def _decimal(column: Column) -> pa.DataType:
     if limits.precision > MAX_DECIMAL128:
         return pa.decimal256(*limits)
     return pa.decimal128(*limits)
+
+
+def _vector(column: Column) -> pa.DataType:
+    """Give as many floats for all, where the typmod says how many each vector has."""
+    item = pa.field("item", pa.float32(), nullable=False)
+    return pa.list_(item, typmods.dimensions(column.wire_typmod) or -1)
 
 
 def _list(column: Column) -> pa.DataType:
@@ -223,6 +230,14 @@ TYPES: tuple[PgType, ...] = (
     *(PgType(name, oid, Kernel.FIXED32, _always(pa.uint32()), kept=_LOCAL) for name, oid in _REG),
     PgType("citext", 0, Kernel.TEXT, _always(pa.utf8())),
     PgType("hstore", 0, Kernel.HSTORE, _always(pa.map_(pa.utf8(), pa.utf8())), kept="NULL values"),
+    PgType(
+        "vector",
+        0,
+        Kernel.VECTOR,
+        _vector,
+        kept="-0.0, bit for bit",
+        shape="fixed_size_list<float>[n] for vector(n), list<float> without n",
+    ),
 )
 
 FAMILIES: tuple[PgType, ...] = (

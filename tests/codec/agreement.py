@@ -17,7 +17,9 @@ from copypump.errors import DecodeError, UnrepresentableError
 from tests.codec import reference_decoder as reference
 from tests.codec.streams import blocks, cuts, stream
 
-NESTED = frozenset({Kernel.ARRAY, Kernel.COMPOSITE, Kernel.RANGE, Kernel.MULTIRANGE, Kernel.HSTORE})
+NESTED = frozenset(
+    {Kernel.ARRAY, Kernel.COMPOSITE, Kernel.RANGE, Kernel.MULTIRANGE, Kernel.HSTORE, Kernel.VECTOR}
+)
 
 
 def decode(

@@ -3,9 +3,10 @@
 Made by PostgreSQL itself, and made again (it must not differ) with
 
     python -m tests.codec.golden DSN > tests/codec/golden.toml
+    python -m tests.codec.golden DSN --pgvector > tests/codec/golden_pgvector.toml
 
-where DSN names a superuser's empty UTF-8 database of PostgreSQL 15 with its contrib modules; a schema of
-scratch types is made there and dropped again. Oids of types that users make differ from server to server, so
+where DSN names a superuser's empty UTF-8 database of PostgreSQL 15 with its contrib modules, or of any that has
+pgvector; a schema of scratch types is made there and dropped again. Oids of types that users make differ from server to server, so
 `number` gives each a number of its name's, in the types and in the bytes alike.
 """
 
@@ -18,7 +19,7 @@ import struct
 import sys
 import tomllib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import psycopg
 
 FILE = Path(__file__).with_suffix(".toml")
+PGVECTOR_FILE = FILE.with_stem("golden_pgvector")
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Golden:
 
 @functools.cache
 def load() -> list[Golden]:
-    return parse(FILE.read_text())
+    return [*parse(FILE.read_text()), *parse(PGVECTOR_FILE.read_text())]
 
 
 def parse(text: str) -> list[Golden]:
@@ -74,7 +76,18 @@ class Sql(str):
     __slots__ = ()
 
 
-EXTENSIONS = ("citext", "hstore", "ltree", "cube", "seg")
+# What is made once an extension is there.
+EXTENSIONS = {
+    "citext": "",
+    "hstore": "",
+    "ltree": "",
+    "cube": "",
+    "seg": "",
+    "vector": """
+CREATE DOMAIN golden.unit AS golden.vector(2);
+CREATE TYPE golden.embedded AS (name text, at golden.vector(3), many golden.vector[]);
+""",
+}
 
 SETUP = """
 CREATE SCHEMA golden;
@@ -278,6 +291,21 @@ VALUES: dict[str, list[str]] = {
 }  # fmt: skip
 
 
+# Of pgvector, which the distribution's server is without: golden_pgvector.toml's.
+OF_PGVECTOR: dict[str, list[str]] = {
+    "golden.vector": ["[0]", "[1,-0,3.5]", "[3.4028235e+38,-1e-45]", f"[{','.join('1' * 300)}]"],
+    "golden.vector(3)": ["[1,-0,3.5]", "[0.1,-2e+10,1e-45]"],
+    "golden.vector[]": ['{"[1,2]",NULL,"[3]"}', "{}", '{{"[1]"},{"[-0]"}}'],
+    "golden.vector(2)[]": ['{NULL,"[1,2]"}'],
+    "golden.unit": ["[1,0]"],
+    "golden.unit[]": ['{"[0,1]",NULL}'],
+    "golden.embedded": ['(x,"[1,2,3]","{""[1]"",NULL}")', "(,,)"],
+    "golden.halfvec(2)": ["[1,-0]"],
+    "golden.sparsevec(5)": ["{1:1.5,5:-2}/5"],
+}
+VALUES |= OF_PGVECTOR
+
+
 def number(kind: ServerType) -> int:
     """Give the oid that stands for a type on all servers: its own, or one of its name's."""
     return kind.oid if kind.is_builtin else 0x80000000 | zlib.crc32(f"{kind.schema}.{kind.name}".encode())
@@ -328,8 +356,8 @@ def expressions(declared: str) -> list[str]:
     ]
 
 
-def make(dsn: str) -> str:
-    """Give golden.toml as the server at `dsn` tells it; types that it lacks are left out."""
+def make(dsn: str, names: Iterable[str] = tuple(VALUES)) -> str:
+    """Give `names`, declared types, as the server at `dsn` tells them; types that it lacks are left out."""
     import psycopg
 
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -339,20 +367,20 @@ def make(dsn: str) -> str:
         )
         _run(connection, SETUP)
         try:
-            for name in EXTENSIONS:
+            for name, more in EXTENSIONS.items():
                 if _run(connection, f"SELECT FROM pg_available_extensions WHERE name = '{name}'"):
-                    _run(connection, f"CREATE EXTENSION {name} SCHEMA golden")
-            return _render(connection, dsn)
+                    _run(connection, f"CREATE EXTENSION {name} SCHEMA golden; {more}")
+            return _render(connection, dsn, names)
         finally:
             _run(connection, "DROP SCHEMA golden CASCADE")
 
 
-def _render(connection: psycopg.Connection[Any], dsn: str) -> str:
+def _render(connection: psycopg.Connection[Any], dsn: str, names: Iterable[str]) -> str:
     from copypump.errors import Side
     from copypump.postgres.session import Session
     from copypump.postgres.types import load_types
 
-    declared = {name: result for name in VALUES if (result := _described(connection, name))}
+    declared = {name: result for name in names if (result := _described(connection, name))}
     with Session(dsn, Side.SOURCE) as session:
         known = load_types(session, {oid for oid, _ in declared.values()})
     types: dict[str, ServerType] = {}
@@ -427,4 +455,4 @@ def _toml(value: object) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(make(sys.argv[1]))
+    sys.stdout.write(make(sys.argv[1], OF_PGVECTOR if "--pgvector" in sys.argv else VALUES))

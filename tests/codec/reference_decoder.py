@@ -310,6 +310,17 @@ def hstore(_column: Column, _type: pa.DataType, field: bytes) -> list[tuple[str,
     return pairs
 
 
+def vector(_column: Column, type_: pa.DataType, field: bytes) -> list[bytes]:
+    cursor = Cursor(field)
+    dimensions, unused = struct.unpack(">hh", cursor.take(4))
+    # vector_recv of pgvector's vector.c; it takes no other number than the typmod's.
+    if dimensions < 1 or unused or (pa.types.is_fixed_size_list(type_) and dimensions != type_.list_size):
+        raise ImpossibleError("head")
+    floats = [cursor.take(4)[::-1] for _ in range(dimensions)]
+    cursor.end()
+    return floats
+
+
 MAX_DIMENSIONS = 6  # MAXDIM of PostgreSQL's utils/array.h
 
 
@@ -397,6 +408,7 @@ _NESTED = {
     Kernel.RANGE: range_,
     Kernel.MULTIRANGE: multirange,
     Kernel.HSTORE: hstore,
+    Kernel.VECTOR: vector,
 }
 
 
@@ -415,6 +427,10 @@ def plain(array: pa.Array) -> list[Any]:
         else:
             values = plain(array.values)
         return [values[offsets[i] : offsets[i + 1]] if there else None for i, there in enumerate(valid)]
+    if pa.types.is_fixed_size_list(kind):
+        values, size = plain(array.values), kind.list_size
+        starts = [(array.offset + i) * size for i in range(len(valid))]
+        return [values[at : at + size] if there else None for at, there in zip(starts, valid, strict=True)]
     return plain_scalars(array, valid)
 
 

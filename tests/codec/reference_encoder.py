@@ -7,6 +7,7 @@ bool, and (months, days, microseconds) for intervals.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import uuid
@@ -154,6 +155,14 @@ def hstore(pairs: Sequence[tuple[bytes | None, bytes | None]]) -> bytes:
         raise Unfit
     parts = [sized(text(key or b"")) + sized(None if value is None else text(value)) for key, value in pairs]
     return word("i", len(pairs)) + b"".join(parts)
+
+
+def vector(floats: Sequence[float | None], dimensions: int | None = None) -> bytes:
+    if not 1 <= len(floats) <= 16000 or dimensions not in (None, len(floats)):
+        raise Unfit
+    if any(number is None or not math.isfinite(number) for number in floats):
+        raise Unfit
+    return struct.pack(f"!hh{len(floats)}f", len(floats), 0, *floats)
 
 
 def array(oid: int, items: Sequence[bytes | None]) -> bytes:

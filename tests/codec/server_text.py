@@ -210,10 +210,15 @@ def _hstore(_column: Column, _type: pa.DataType, value: Any) -> str:
     )
 
 
+def _vector(_column: Column, _type: pa.DataType, value: list[bytes]) -> str:
+    return f"[{','.join(map(_float, value))}]"
+
+
 _NESTED: dict[Kernel, Callable[[Column, pa.DataType, Any], str]] = {
     Kernel.ARRAY: _array,
     Kernel.COMPOSITE: _composite,
     Kernel.RANGE: _range,
     Kernel.MULTIRANGE: _multirange,
     Kernel.HSTORE: _hstore,
+    Kernel.VECTOR: _vector,
 }

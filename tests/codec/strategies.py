@@ -44,7 +44,14 @@ _POINT = ServerType(600, "pg_catalog", "point")  # has no row
 _USER_OIDS = st.integers(FIRST_OWN_OID, 2**32 - 1)
 _NAMES = st.text("aé b", min_size=1, max_size=3)
 _NUMERICS = [-1, *(numeric_typmod(*of) for of in ((15, 2), (38, 10), (76, 38), (80, 3), (5, -3), (3, 6)))]
-_TYPMODS = {"numeric": _NUMERICS, "varchar": [-1, 7], "bit": [1, 12], "varbit": [-1, 9], "bpchar": [-1, 7]}
+_TYPMODS = {
+    "numeric": _NUMERICS,
+    "varchar": [-1, 7],
+    "bit": [1, 12],
+    "varbit": [-1, 9],
+    "bpchar": [-1, 7],
+    "vector": [-1, 3],
+}
 
 
 def scalars() -> SearchStrategy[ServerType]:
@@ -203,6 +210,15 @@ def _hstores(_column: Column) -> Fields:
     return pairs.map(build)
 
 
+def _vectors(column: Column) -> Fields:
+    dimensions = typmod.dimensions(column.wire_typmod)
+    least, most = (1, 9) if dimensions is None else (dimensions, dimensions)
+    floats = st.lists(
+        st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=least, max_size=most
+    )
+    return floats.map(reference_encoder.vector)
+
+
 @st.composite
 def _arrays(draw: st.DrawFn, column: Column) -> bytes:
     [item] = column.children
@@ -284,6 +300,7 @@ FIELDS: dict[Kernel, Callable[[Column], Fields]] = {
     Kernel.BITS: _bits,
     Kernel.ENUM: lambda column: st.sampled_from([name.encode() for name in column.wire_type.names]),
     Kernel.HSTORE: _hstores,
+    Kernel.VECTOR: _vectors,
     Kernel.ARRAY: _arrays,
     Kernel.COMPOSITE: _composites,
     Kernel.RANGE: _ranges,

@@ -29,6 +29,15 @@ def test_the_distributions_server_makes_the_same_file(pg15: Server) -> None:
         assert golden.make(pg15.dsn(name)) == golden.FILE.read_text()
 
 
+@pytest.mark.parametrize("server", ["pg16", "pg18"])
+def test_a_server_with_pgvector_makes_the_same_file(server: str, request: pytest.FixtureRequest) -> None:
+    running: Server = request.getfixturevalue(server)
+    with running.fresh_database() as name:
+        made = golden.make(running.dsn(name), golden.OF_PGVECTOR)
+    assert len(golden.parse(made)) == len(golden.OF_PGVECTOR)
+    assert made == golden.PGVECTOR_FILE.read_text()
+
+
 # What the wheel's servers are built without: contrib modules and libxml.
 NOT_IN_THE_WHEEL = {
     "xml",
@@ -57,6 +66,7 @@ UNREPRESENTABLE = {
     "oid[]": 1,
     "int2[]": 1,
     "text[]": 1,
+    "golden.vector[]": 1,
 }
 
 

@@ -54,6 +54,14 @@ def leaf(
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 LABELS = ("", "sad", "ok", "happy", "ünïcödé", *(f"label {n}" for n in range(40)))
 
+VECTOR = pa.list_(pa.float32())
+
+
+def _floats(least: int, most: int) -> st.SearchStrategy[list[float]]:
+    numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
+    return st.lists(numbers, min_size=least, max_size=most)
+
+
 INT4 = leaf(23, "int4", pa.int32(), st.integers(-(2**31), 2**31 - 1), lambda v: reference.word("i", v))
 INT8 = leaf(20, "int8", pa.int64(), st.integers(-(2**63), 2**63 - 1), lambda v: reference.word("q", v))
 TEXT = leaf(25, "text", pa.utf8(), TEXTS, str.encode)
@@ -122,6 +130,8 @@ LEAVES = (
         st.dictionaries(TEXTS, st.none() | TEXTS, max_size=30).map(lambda pairs: list(pairs.items())),
         lambda v: reference.hstore([(k.encode(), None if x is None else x.encode()) for k, x in v]),
     ),
+    Tree(ServerType(USER + 3, "public", "vector"), VECTOR, _floats(1, 9), reference.vector),
+    Tree(ServerType(USER + 3, "public", "vector"), VECTOR, _floats(3, 3), reference.vector, 3),
     Tree(ServerType(600, "pg_catalog", "point"), pa.binary(), st.binary(max_size=20), bytes),
 )
 

@@ -98,7 +98,8 @@ def many(part: ServerType, oid: int = 25000, name: str = "spans") -> ServerType:
         ("time", 6, -1, True),
         ("interval", -1, 0x7FFF_0000, False),
         ("interval", 0x7FFF_0000, -1, True),
-        ("vector", 3, 4, False),  # nothing is known of its typmods
+        ("vector", 3, 4, False),
+        ("halfvec", 3, 4, False),  # nothing is known of its typmods
     ],
 )
 def test_widens(name: str, source: int, target: int, holds: bool) -> None:
@@ -483,18 +484,18 @@ def test_labels_that_the_target_lacks_are_named() -> None:
 
 
 def test_plain_binary_lands_where_the_server_would_not_round_it() -> None:
-    vector = ServerType(50000, "public", "vector")
+    halfvec = ServerType(50000, "public", "halfvec")
 
     def land(source: Column, target: Column) -> Mapping:
         return opaquely((target,), stream=(source,), output={"c": pa.binary()})
 
     assert land(column("point"), column("point")).mapped[0].type == pa.binary()
-    assert land(column(vector, 3), column(vector, 3)).mapped[0].type == pa.binary()
-    assert land(column(vector, 3), column(vector)).mapped
+    assert land(column(halfvec, 3), column(halfvec, 3)).mapped[0].type == pa.binary()
+    assert land(column(halfvec, 3), column(halfvec)).mapped
     with pytest.raises(RefusedError, match="no lossless way"):
-        land(column(vector), column(vector, 3))
+        land(column(halfvec), column(halfvec, 3))
     with pytest.raises(RefusedError, match="no lossless way"):
-        mapped((column(vector, 3),), output={"c": pa.binary()}, reads=(0, 1, 2))
+        mapped((column(halfvec, 3),), output={"c": pa.binary()}, reads=(0, 1, 2))
 
 
 def test_plain_binary_of_a_type_of_others_lands_where_each_of_its_columns_may() -> None:
