@@ -240,6 +240,7 @@ REFUSED = [
     (VECTOR, pa.list_(pa.decimal128(5, 2))),
     (VECTOR, pa.map_(pa.float32(), pa.float32())),
     (VECTOR, pa.float32()),
+    (VECTORS[1], pa.list_(pa.float32(), 4)),
     (array_of(VECTOR), pa.list_(pa.list_(pa.float64(), 3))),
     (MOOD, pa.int32()),
     (MOOD, pa.dictionary(pa.int32(), pa.int32())),
