@@ -345,6 +345,18 @@ def test_vectors_in_any_layout(item):
     assert through(VECTOR, wrapped) == rows(VECTOR, values)
 
 
+def test_what_lies_under_a_null_vector_is_not_looked_at():
+    nan = float("nan")
+    floats = pa.array([1, 2, 3, nan, nan, nan, 4, 5, 6], pa.float32())
+    array = pa.Array.from_buffers(pa.list_(pa.float32(), 3), 3, [pa.py_buffer(b"\5")], children=[floats])
+    values: Any = [[1, 2, 3], None, [4, 5, 6]]
+    for tree in VECTORS:
+        for cut in range(4):
+            assert through(tree, array.slice(cut)) == rows(tree, values[cut:])
+            assert through(tree, array.slice(0, cut)) == rows(tree, values[:cut])
+        assert "NaN" in fails(tree, pa.FixedSizeListArray.from_arrays(floats, 3), 1)
+
+
 def test_integers_beyond_a_float4_do_not_fit_a_vector():
     array = pa.array([[2**24], None, [2**24 + 1]], pa.list_(pa.int64()))
     assert "does not fit" in fails(VECTOR, array, 2)
