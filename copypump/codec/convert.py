@@ -188,7 +188,10 @@ def _expanded(array: pa.RunEndEncodedArray[Any, Any]) -> AnyArray:
 
 
 def _lists(array: Any, to: pa.DataType) -> AnyArray:
-    """Give any kind of list (a map is one) as lists with int32 offsets from zero; what NULL ones hold is not converted."""
+    """Give any kind of list (a map is one) as lists with int32 offsets from zero.
+
+    What NULL ones hold is left out, or left as it is.
+    """
     item = item_field(to)
     if item is None:
         raise pa.ArrowNotImplementedError
@@ -230,8 +233,8 @@ def _lists(array: Any, to: pa.DataType) -> AnyArray:
 def _of_one_size(array: Any, valid: Any, to: pa.DataType) -> AnyArray:
     """Give lists of one size, of words that need no conversion, with their values where they lie.
 
-    NULL ones keep theirs, which nobody looks at. Encoding vector(384), a value in twenty being NULL, took 4.4 us a
-    value where those were taken out, and takes 0.32 us (bench.codec, a busy machine).
+    NULL ones keep theirs, which nobody looks at. Encoding vector(384), a value in twenty being NULL, took
+    4.4 us a value where those were taken out, and takes 0.32 us (bench.codec, a busy machine).
     """
     rows, width = len(array), array.type.list_size
     offsets = _compute("multiply", _counted(rows + 1), pa.scalar(width, pa.int64())).cast(pa.int32())
