@@ -39,6 +39,7 @@ def builtin(oid: int, name: str) -> ServerType:
 
 INT4, TEXT, NUMERIC = builtin(23, "int4"), builtin(25, "text"), builtin(1700, "numeric")
 MOOD = ServerType(16400, "public", "mood", kind="e", names=LABELS)
+VECTOR = ServerType(16412, "public", "vector")
 PAIR = ServerType(16402, "public", "pair", kind="c", parts=(INT4, TEXT), names=("a", "b"))
 
 
@@ -110,6 +111,11 @@ def pairs(rng: random.Random) -> bytes:
     keys = rng.sample(NOUNS, rng.randint(0, 4))
     body = b"".join(field(key.encode()) + field(words(rng)) for key in keys)
     return struct.pack(">i", len(keys)) + body
+
+
+def vector(rng: random.Random, dimensions: int) -> bytes:
+    """A vector of pgvector's (vector_send of its vector.c)."""
+    return struct.pack(f">hh{dimensions}f", dimensions, 0, *(rng.random() for _ in range(dimensions)))
 
 
 def numeric_typmod(precision: int, scale: int) -> int:
@@ -189,6 +195,8 @@ CASES = (
         lambda r: struct.pack(">i", 2) + field(span(r)) + field(span(r)),
     ),
     Case("hstore", ServerType(16410, "public", "hstore"), pairs),
+    Case("vector", VECTOR, lambda r: vector(r, r.randint(1, 100))),
+    Case("vector(384)", VECTOR, lambda r: vector(r, 384), 384),
 )
 
 

@@ -134,7 +134,7 @@ cdef struct Lane:
     int form
     Kernel kernel               # of the forms that have one
     bint required               # NOT NULL
-    int64_t limit               # characters (TEXT) or bytes (`in_bytes`) at most, dimensions (VECTOR); -1: any
+    int64_t limit               # characters (TEXT) or bytes (`in_bytes`) at most; dimensions; -1: any
     bint in_bytes
     int64_t unit                # microseconds that a time must be a multiple of; 0: must be zero
     int32_t months              # the same of an interval's months

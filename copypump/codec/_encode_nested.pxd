@@ -1,4 +1,4 @@
-"""Values that stand within others: lists, composites, ranges, hstores, vectors, and what is written inside them.
+"""Values that hold others (lists, composites, ranges, hstores, vectors), and what is written inside them.
 
 A lane of such a column has lanes of its own, `kids`. Each value is written front to back; its length word is
 filled in behind its last part. Nothing of a kid is looked at where its parent is NULL.
@@ -269,7 +269,7 @@ cdef inline uint8_t *put_hstore(
 cdef inline uint8_t *put_vector(
     uint8_t *out, const Lane *lane, int64_t row, int64_t room, int *fault
 ) noexcept nogil:
-    """Write a vector, as vector_recv of pgvector's src/vector.c reads it: NULL, NaN and infinities are refused."""
+    """Write a vector, as vector_recv of pgvector's src/vector.c reads it; it takes no NaN and no infinity."""
     cdef const Lane *item = lane.kids
     cdef const uint8_t *source
     cdef int64_t first, count, i

@@ -308,7 +308,10 @@ def _hstore(_column: Column, offered: pa.DataType, _depth: int) -> pa.DataType |
 
 
 def _vector(column: Column, offered: pa.DataType, _depth: int) -> pa.DataType | None:
-    """Take a list of what a float4 takes; how many there are is the Encoder's to check."""
+    """Take a list of what a float4 takes; where no type tells how many, that is the Encoder's to check."""
+    dimensions = typmods.dimensions(column.wire_typmod)
+    if isinstance(offered, pa.FixedSizeListType) and dimensions not in (None, offered.list_size):
+        return None
 
     def element(type_: pa.DataType) -> pa.DataType | None:
         type_ = bare(type_)

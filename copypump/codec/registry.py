@@ -93,7 +93,7 @@ def register_type(
     """Say how columns of a PostgreSQL type look in Arrow, in both directions; again for other words on it.
 
     Args:
-        name: the type's name, as in pg_type.typname: `vector`, `geometry`.
+        name: the type's name, as in pg_type.typname: `halfvec`, `geometry`.
         arrow: the Arrow type of its values, or a function that gives it for a column's typmod (-1: none).
         decode: takes a `pa.BinaryArray`, what the type's binary send function made of each value (NULL for
             NULL), and gives as many values of that type. None: the bytes are the values, and the Arrow type

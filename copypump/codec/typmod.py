@@ -1,8 +1,8 @@
 """What a typmod says: the number that PostgreSQL keeps beside a type for the parentheses after its name.
 
 Each function takes the typmod of one family of types and gives its meaning, or None for "no limit" (-1). The
-layouts are those of PostgreSQL's numeric.c, varchar.c, varbit.c and timestamp.c, and pgvector's vector.c. No Arrow
-in here.
+layouts are those of PostgreSQL's numeric.c, varchar.c, varbit.c and timestamp.c, and of pgvector's vector.c.
+No Arrow in here.
 """
 
 from __future__ import annotations

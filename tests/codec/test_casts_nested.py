@@ -24,6 +24,8 @@ from tests.codec import trees
 from tests.codec.trees import INT4, INT8, NUMERIC, TEXT, Tree, array_of, composite_of, multirange_of, range_of
 
 HSTORE = next(tree for tree in trees.LEAVES if tree.server.name == "hstore")
+VECTORS = [tree for tree in trees.LEAVES if tree.server.name == "vector"]
+VECTOR = VECTORS[0]
 MOOD = next(tree for tree in trees.LEAVES if tree.server.name == "mood")
 
 
@@ -233,6 +235,13 @@ REFUSED = [
     (HSTORE, pa.map_(pa.utf8(), pa.int32())),
     (HSTORE, pa.list_(pa.utf8())),
     (HSTORE, pa.utf8()),
+    (VECTOR, pa.list_(pa.float64())),
+    (VECTOR, pa.list_(pa.utf8())),
+    (VECTOR, pa.list_(pa.decimal128(5, 2))),
+    (VECTOR, pa.map_(pa.float32(), pa.float32())),
+    (VECTOR, pa.float32()),
+    (VECTORS[1], pa.list_(pa.float32(), 4)),
+    (array_of(VECTOR), pa.list_(pa.list_(pa.float64(), 3))),
     (MOOD, pa.int32()),
     (MOOD, pa.dictionary(pa.int32(), pa.int32())),
 ]
@@ -314,6 +323,44 @@ def test_a_dictionary_word_that_nobody_uses_is_not_cast():
     tree = array_of(INT4)
     assert through(tree, pa.DictionaryArray.from_arrays(pa.array([0, 0]), words)) == rows(tree, [[1], [1]])
     assert "fit" in fails(tree, pa.DictionaryArray.from_arrays(pa.array([0, 1]), words), 1)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [pa.float16(), pa.float32(), pa.int64(), pa.uint8(), pa.dictionary(pa.int8(), pa.float32())],
+    ids=str,
+)
+def test_vectors_in_any_layout(item):
+    values: Any = [[1, 2, 0], None, [0, 0, 7], [3, 5, 8]]
+    numbers = item.value_type if isinstance(item, pa.DictionaryType) else item
+    for make in (pa.list_, pa.large_list, pa.list_view, pa.large_list_view, lambda of: pa.list_(of, 3)):
+        if item != numbers and make(item).id in (pa.list_view(item).id, pa.large_list_view(item).id):
+            continue  # pyarrow builds no such array
+        array = pa.array(values, make(item))
+        for tree in VECTORS:
+            for cut in range(4):
+                assert through(tree, array.slice(cut)) == rows(tree, values[cut:])
+    tensors = pa.fixed_shape_tensor(pa.float32(), [3])
+    wrapped = pa.ExtensionArray.from_storage(tensors, pa.array(values, pa.list_(pa.float32(), 3)))
+    assert through(VECTOR, wrapped) == rows(VECTOR, values)
+
+
+def test_what_lies_under_a_null_vector_is_not_looked_at():
+    nan = float("nan")
+    floats = pa.array([1, 2, 3, nan, nan, nan, 4, 5, 6], pa.float32())
+    array = pa.Array.from_buffers(pa.list_(pa.float32(), 3), 3, [pa.py_buffer(b"\5")], children=[floats])
+    values: Any = [[1, 2, 3], None, [4, 5, 6]]
+    for tree in VECTORS:
+        for cut in range(4):
+            assert through(tree, array.slice(cut)) == rows(tree, values[cut:])
+            assert through(tree, array.slice(0, cut)) == rows(tree, values[:cut])
+        assert "NaN" in fails(tree, pa.FixedSizeListArray.from_arrays(floats, 3), 1)
+
+
+def test_integers_beyond_a_float4_do_not_fit_a_vector():
+    array = pa.array([[2**24], None, [2**24 + 1]], pa.list_(pa.int64()))
+    assert "does not fit" in fails(VECTOR, array, 2)
+    assert through(VECTOR, array.slice(0, 2)) == rows(VECTOR, [[2**24], None])
 
 
 def test_fixed_size_lists():

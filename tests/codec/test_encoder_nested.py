@@ -325,6 +325,38 @@ def test_a_large_hstore():
     assert "twice" in where(HSTORE, [[*pairs, ("key 49999", None)]])
 
 
+VECTORS = [tree for tree in trees.LEAVES if tree.server.name == "vector"]
+
+
+@pytest.mark.parametrize("tree", VECTORS, ids=lambda tree: tree.typmod)
+def test_vectors_that_pgvector_refuses(tree):
+    good = [1.0, -0.0, 2.5]
+    count = f"the number of elements is not what {tree.column.declared} holds"
+    for bad, told in (
+        ([], count),
+        ([1.0, None, 2.0], "an element of the vector is NULL"),
+        ([1.0, float("nan"), 2.0], "an element of the vector is NaN or infinite, which pgvector refuses"),
+        ([float("inf"), 0.0, 2.0], "an element of the vector is NaN or infinite, which pgvector refuses"),
+        ([0.0, 0.0, float("-inf")], "an element of the vector is NaN or infinite, which pgvector refuses"),
+    ):
+        assert where(tree, [good, None, good, bad]) == told
+        assert where(array_of(tree), [[good], None, [good, None, bad]]) == f"{told}, in an element"
+    for size in (2, 4, 16000, 16001):
+        values = [good, [1.0] * size]
+        if tree.typmod == -1 and size <= 16000:
+            assert encode(tree, pa.array(values, tree.arrow)) == rows(tree, values)
+        else:
+            assert where(tree, values) == count
+
+
+def test_nothing_under_a_null_vector_is_looked_at():
+    nan, tree = float("nan"), VECTORS[-1]
+    values = pa.array([1.0, 2.0, 3.0, nan, nan, nan, nan, None], pa.float32())
+    offsets = pa.array([0, 3, 8], pa.int32()).buffers()[1]
+    array = pa.Array.from_buffers(tree.arrow, 2, [pa.py_buffer(b"\1"), offsets], children=[values])
+    assert encode(tree, array) == rows(tree, [[1.0, 2.0, 3.0], None])
+
+
 def test_an_hstore_as_a_list_of_pairs():
     values = [[{"key": "a", "value": None}], None, [], [{"key": "b", "value": "x"}, {"key": "", "value": ""}]]
     tree = Tree(
@@ -468,6 +500,7 @@ def test_hostile_offsets(offsets):
     for tree, child, type_ in (
         (array_of(INT4), THREE, INTS),
         (HSTORE, pa.array([{"key": "a", "value": None}] * 3, PAIRS.value_type), PAIRS),
+        (VECTORS[0], pa.array([1, 2, 3], pa.float32()), trees.VECTOR),
     ):
         array = Lying(type_, 3, [None, packed], values=child)
         assert "offsets" in fails(tree, array, None, TransformError)
@@ -493,6 +526,26 @@ def test_hostile_offsets(offsets):
             array_of(INT4),
             Lying(
                 INTS, 1, [None, struct.pack("<2i", 0, 9)], values=Lying(pa.int32(), 9, [b"\xff", bytes(36)])
+            ),
+            "in an element",
+        ),
+        (
+            VECTORS[0],
+            Lying(
+                trees.VECTOR,
+                1,
+                [None, struct.pack("<2i", 0, 3)],
+                values=Lying(pa.float32(), 3, [None, bytes(11)]),
+            ),
+            "buffer of its array is shorter than its length tells, in an element",
+        ),
+        (
+            VECTORS[0],
+            Lying(
+                trees.VECTOR,
+                1,
+                [None, struct.pack("<2i", 0, 9)],
+                values=Lying(pa.float32(), 9, [b"\xff", bytes(36)]),
             ),
             "in an element",
         ),

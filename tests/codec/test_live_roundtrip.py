@@ -49,10 +49,17 @@ FORMS = {
 }
 # Without libxml and contrib on the wheel's servers; no column can be of an unknown type.
 DISTRIBUTION = ("xml", "citext", "hstore")
+# Of pgvector, which the wheel's servers have and the distribution's has not.
+PGVECTOR = ("vector", "vector(3)", "vector[]", "vector(3)[]", "unit", "unit[]", "embedded", "embedded[]")
+PGVECTOR_SETUP = """
+CREATE EXTENSION vector;
+CREATE DOMAIN unit AS vector(2);
+CREATE TYPE embedded AS (name text, at vector(3), many vector[]);
+"""
 SCALARS = [
     form
     for row in TYPES
-    if row.name not in (*DISTRIBUTION, "unknown")
+    if row.name not in (*DISTRIBUTION, "vector", "unknown")
     for form in FORMS.get(row.name, [row.name])
 ]
 RANGES = ["int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange", "floats", "words"]
@@ -115,6 +122,12 @@ def wheels(pg16: Server, pg18: Server) -> Iterator[Databases]:
 @pytest.fixture(scope="module")
 def distribution(pg15: Server) -> Iterator[Databases]:
     with databases(pg15, pg15, "CREATE EXTENSION citext; CREATE EXTENSION hstore;") as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def vectors(pg16: Server, pg18: Server) -> Iterator[Databases]:
+    with databases(pg16, pg18, PGVECTOR_SETUP) as both:
         yield both
 
 
@@ -205,6 +218,10 @@ def test_multiranges_arrive(wheels: Databases, declared: tuple[str, ...]) -> Non
 def test_types_of_the_distribution_arrive(distribution: Databases) -> None:
     assert set(DISTRIBUTION) <= {row.name for row in TYPES}
     check_arrives(distribution, [*DISTRIBUTION, *(f"{name}[]" for name in DISTRIBUTION)])
+
+
+def test_vectors_arrive(vectors: Databases) -> None:
+    check_arrives(vectors, PGVECTOR)
 
 
 def test_nested_types_arrive_from_an_old_server(upgrade: Databases) -> None:

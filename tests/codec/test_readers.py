@@ -10,7 +10,7 @@ import pytest
 
 from copypump.codec import types
 from copypump.codec.column import Column, ServerType
-from copypump.codec.decoder import Decoder
+from copypump.codec.decoder import MAX_EMPTY_BYTES, Decoder
 from copypump.codec.faults import KEPT, UNREPRESENTABLE
 from copypump.codec.policy import Policy
 from copypump.codec.spelling import ANY_STRUCT
@@ -189,6 +189,65 @@ def test_what_no_server_sends(kind: ServerType, data: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
         decoded(of(kind), [None, data])
     assert (caught.value.column, caught.value.row, caught.value.exit_code) == ("c", 2, 4)
+
+
+def vector(*floats: float, dimensions: int | None = None, unused: int = 0) -> bytes:
+    count = len(floats) if dimensions is None else dimensions
+    return struct.pack(f">Hh{len(floats)}f", count, unused, *floats)
+
+
+@pytest.mark.parametrize(
+    ("typmod", "data", "told"),
+    [
+        (-1, b"", "not a valid vector"),
+        (-1, b"\0\1\0", "not a valid vector"),
+        (-1, vector(), "not a valid vector"),
+        (-1, vector(1, unused=1), "not a valid vector"),
+        (-1, vector(1, dimensions=0), "not a valid vector"),
+        (-1, vector(1, dimensions=2), "not a valid vector"),
+        (-1, vector(1, 2) + b"\0", "not a valid vector"),
+        (-1, vector(*[1] * 0x8000), "not a valid vector"),
+        (2, b"", "vector of length 0, expected 12"),
+        (2, vector(1), "vector of length 8, expected 12"),
+        (2, vector(1, 2, 3), "vector of length 16, expected 12"),
+        (2, vector(1, 2, dimensions=3), "not a valid vector"),
+        (2, vector(1, 2, unused=-1), "not a valid vector"),
+    ],
+)
+def test_what_is_no_vector(typmod: int, data: bytes, told: str) -> None:
+    good = vector(*[1] * abs(typmod))
+    with pytest.raises(DecodeError) as caught:
+        decoded(column("vector", typmod), [good, None, data])
+    assert (caught.value.message, caught.value.column, caught.value.row) == (told, "c", 3)
+
+
+@pytest.mark.parametrize("typmod", [-1, 4])
+def test_floats_of_vectors_are_kept_bit_for_bit(typmod: int) -> None:
+    """NaN too, which pgvector itself does not send."""
+    words = (0x80000000, 1, 0x7F7FFFFF, 0x7FC12345)
+    field = struct.pack(">hh4I", 4, 0, *words)
+    values, _ = decoded(column("vector", typmod), [None, field, None, field])
+    assert values.is_null().to_pylist() == [True, False, True, False]
+    assert values.slice(1).flatten().view(pa.uint32()).to_pylist() == [*words, *words]
+    everything = values.values.view(pa.uint32()).to_pylist()
+    assert everything == ([*words] * 2 if typmod < 0 else [0] * 4 + [*words] + [0] * 4 + [*words])
+
+
+def test_blocks_of_wide_vectors_have_fewer_rows() -> None:
+    assert Decoder([column("vector", 16000)]).most_rows(100_000) == MAX_EMPTY_BYTES // 64_004
+    assert Decoder([column("vector", 3)]).most_rows(100_000) == 100_000
+
+
+def test_too_many_nulls_among_vectors_are_an_error_and_no_allocation() -> None:
+    """Four bytes each on the wire, 64 kB in Arrow."""
+    item = column("vector").type
+    kind = ServerType(16500, "public", "_vector", parts=(item,), is_array=True)
+    most = (1 << 29) // 16000
+    few, many = array(item.oid, [None] * 10), array(item.oid, [None] * most)
+    with pytest.raises(UnrepresentableError, match="in an element: more than 2 GiB of") as caught:
+        decoded(Column("c", kind, 16000, "vector(16000)[]"), [None, few, many, few])
+    assert caught.value.row == 3
+    assert caught.value.hint == "a smaller --batch-rows"
 
 
 def test_arrays_of_any_shape() -> None:

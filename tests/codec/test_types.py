@@ -63,10 +63,22 @@ def test_numeric_by_its_typmod(precision: int, scale: int, expected: pa.DataType
     assert types.arrow_type(column("numeric", modifier)) == expected
 
 
+@pytest.mark.parametrize(("modifier", "size"), [(3, 3), (16000, 16000), (-1, -1)])
+def test_vectors_by_their_typmod(modifier: int, size: int) -> None:
+    floats = pa.list_(pa.field("item", pa.float32(), nullable=False), size)
+    assert types.arrow_type(column("vector", modifier)) == floats
+    assert pa.types.is_fixed_size_list(floats) == (size > 0)
+    vectors = ServerType(20000, "public", "_vector", parts=(column("vector").type,), is_array=True)
+    assert types.arrow_type(Column("c", vectors, modifier, "vector[]")).value_type == floats
+    unit = ServerType(20001, "public", "unit", "d", (column("vector").type,), typmod=modifier)
+    assert types.arrow_type(Column("c", unit, -1, "unit")) == floats
+
+
 def test_typmods_without_a_limit() -> None:
     assert typmod.numeric(-1) is None
     assert typmod.characters(-1) is None
     assert typmod.fraction(-1) is None
+    assert typmod.dimensions(-1) is None
     assert typmod.interval(-1) is None
     assert types.arrow_type(column("numeric")) == pa.utf8()
 

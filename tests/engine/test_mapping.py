@@ -498,6 +498,19 @@ def test_plain_binary_lands_where_the_server_would_not_round_it() -> None:
         mapped((column(halfvec, 3),), output={"c": pa.binary()}, reads=(0, 1, 2))
 
 
+def test_lists_of_floats_land_in_vectors() -> None:
+    vector = ServerType(50000, "public", "vector")
+    for source, target in ((3, 3), (3, -1), (-1, 3)):
+        mapping = mapped((column(vector, target),), stream=(column(vector, source),), reads=(0,),
+                         output={"c": arrow_type(column(vector, source))})  # fmt: skip
+        [taken] = mapping.mapped
+        assert taken.type is not None
+        assert pa.types.is_list(taken.type)
+    for refused in (pa.list_(pa.float64()), pa.list_(pa.float32(), 4)):
+        with pytest.raises(RefusedError, match="no lossless way"):
+            mapped((column(vector, 3),), output={"c": refused}, reads=(0, 1, 2))
+
+
 def test_plain_binary_of_a_type_of_others_lands_where_each_of_its_columns_may() -> None:
     shape = ServerType(30000, "public", "shape")
     stream = (column(shape, 7), column(shape, 7, "d"))

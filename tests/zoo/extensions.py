@@ -64,6 +64,14 @@ _OF_CONTRIB = (
 _OF_PGVECTOR = (
     one_type("x_vector", "vector", "'[1,-0,3.5]'", "'[0]'", needs=_VECTOR),
     one_type("x_vector_3", "vector(3)", "'[1,-0,3.5]'", "'[1e-45,3.4028235e38,0]'", needs=_VECTOR),
+    one_type(
+        "x_vector_longest",
+        "vector(16000)",
+        "array_fill(0.1::float4, '{16000}')",
+        "(SELECT array_agg(sin(i)::float4) FROM generate_series(1, 16000) AS i)",
+        needs=_VECTOR,
+    ),
+    one_type("x_vector_of_any_length", "vector", "'[1]'", "array_fill(0.1::float4, '{1536}')", needs=_VECTOR),
     one_type("x_halfvec", "halfvec(3)", "'[1,-0,65504]'", needs=_VECTOR),
     one_type("x_sparsevec", "sparsevec(5)", "'{1:1.5,5:-2}/5'", "'{}/5'", needs=_VECTOR),
     one_type(
