@@ -204,7 +204,9 @@ class Reshaper:
         if self._transform is None or self._transform.reads is None:
             return None
         ids = batch.column(ROW_INDEX)
-        if _same_memory(ids, decoded.batch.column(ROW_INDEX)):
+        given = decoded.batch.column(ROW_INDEX)
+        # A dictionary's buffers are those of its indices, whatever words these stand for.
+        if ids.type == given.type and _same_memory(ids, given):
             return None
         return cast(ids, pa.int32(), ROW_INDEX, self.rows)
 
