@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from copypump.codec.column import Column, ServerType
-from copypump.engine.mapping import Mapping as ColumnMapping
 from copypump.engine.mapping import Hidden, Value
+from copypump.engine.mapping import Mapping as ColumnMapping
 from copypump.engine.origin import NO_ENCODING, Origin, is_raw
 from copypump.errors import RefusedError
 from copypump.postgres.extensions import Extension, extensions_of
@@ -99,8 +99,8 @@ def _units(origin: Origin, mapping: ColumnMapping, pairs: Sequence[tuple[Column,
             continue
         if landing.name not in hidden:
             yield (
-                f"column {show_name(column.name)} is {column.declared} on the source and {landing.declared} on"
-                " the target: money is counted in its smallest units (cents, say), and a transform must see to it"
+                f"column {show_name(column.name)} ({column.declared}) lands as {landing.declared}: money is"
+                " counted in its smallest units (cents, say), which the transform must see to"
             )
             continue
         name, to = show_name(column.name), "numeric" if column.wire_type.oid == MONEY_OID else "money"

@@ -32,11 +32,7 @@ def refuse_changes(texts: Mapping[str, Column], cast: Mapping[str, Column], tabl
     """
     for name, landing in cast.items():
         source = texts[name]
-        if _is_text(source):
-            fault = _limited(landing)
-        else:
-            fault = _changes(source, landing, checked=True)
-        if fault:
+        if _limited(landing) if _is_text(source) else _changes(source, landing, checked=True):
             shown = show_name(name)
             raise RefusedError(
                 f"a cast of the text of {source.declared} to {landing.declared} would change values without a"
