@@ -139,6 +139,12 @@ def _compute(name: str, *arguments: object, options: object = None) -> Any:
     return pc.call_function(name, list(arguments), options)  # type: ignore[arg-type]
 
 
+def less(numbers: AnyArray, by: pa.Scalar[Any]) -> AnyArray:
+    """Subtract from integers, without a look at overflow: different numbers stay different."""
+    made: AnyArray = _compute("subtract", numbers, by)
+    return made
+
+
 # ---- dictionaries and runs
 
 

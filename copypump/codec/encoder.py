@@ -31,7 +31,7 @@ _FAULTS: dict[int, tuple[type[CopypumpError], str, str]] = {
     Fault.ROW_RANGE: (
         TransformError,
         "the row index names no row of this batch",
-        "keep __copypump_row as it came with each row",
+        "keep __copypump_row as it came with each row, and return rows from the call that they came with",
     ),
     Fault.TOO_LARGE: (TransformError, "the rows need 2 GiB or more on the wire", "return smaller batches"),
     Fault.NULL_VALUE: (
