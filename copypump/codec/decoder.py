@@ -34,8 +34,8 @@ class Decoder:
     `columns` are all fields of a wire row, in order; `read` are the places (from 0) of those to decode, in
     the order in which the batch has them (None: all). `types` gives the user's choice of Arrow type by column
     name, `policies` what becomes of values that have no place there. With `row_index`, an int32 column
-    ROW_INDEX comes last, which numbers the rows on from block to block (and from 0 again where int32 ends): so
-    a row that turns up beside another block than its own is known.
+    ROW_INDEX comes last, which numbers the rows on from block to block (and from 0 again where int32 ends):
+    so a row that turns up beside another block than its own is known.
 
     `schema` is what every batch has. `warnings` counts, by text, what was kept but may be misread, and what
     became NULL. Raises RefusedError where a column cannot become the type chosen for it.

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from copypump.codec.casts import cast, encoded_type
-from copypump.codec.convert import less
 from copypump.codec.column import Column
+from copypump.codec.convert import less
 from copypump.codec.decoder import ROW_INDEX, Decoder
 from copypump.codec.encoder import EncodedColumn, Encoder
 from copypump.codec.framing import Block
@@ -201,9 +201,9 @@ class Reshaper:
         return decoded == pg_type(source).arrow(source) and same_values(source, target)
 
     def _row_ids(self, batch: pa.RecordBatch, decoded: Decoded) -> pa.Array[Any] | None:
-        """The rows of the block that the transform names, from 0, as int32; None where all stand as they did.
+        """The block's rows that the transform names, from 0, as int32; None where all stand as they did.
 
-        Rows that it kept from another block have no number of this one's, so they are the encoder's to refuse.
+        Rows that it kept from another block have no number of this one's, and are the encoder's to refuse.
         """
         if self._transform is None or self._transform.reads is None:
             return None
