@@ -57,5 +57,5 @@ class Labels:
 def labels(fields: Fields, column: int, table: Labels, address: int, start: int) -> tuple[int, int, int]:
     """Find labels, from row `start` on; their places in the table's list into 4 * rows."""
 
-def count_up(rows: int, address: int) -> None:
-    """Fill 4 * rows with int32 0, 1, 2 and so on."""
+def count_up(first: int, rows: int, address: int) -> None:
+    """Fill 4 * rows with int32 numbers from `first` on; ValueError where they leave int32."""

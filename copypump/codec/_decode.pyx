@@ -365,12 +365,12 @@ def labels(Fields fields, int column, Labels table, uintptr_t address, Py_ssize_
     return outcome.row, outcome.fault, outcome.number
 
 
-def count_up(Py_ssize_t rows, uintptr_t address):
-    """Fill int32 0, 1, 2 ..."""
+def count_up(Py_ssize_t first, Py_ssize_t rows, uintptr_t address):
+    """Fill int32 numbers from `first` on."""
     cdef int32_t *out = <int32_t *>address
     cdef Py_ssize_t row
-    if not 0 <= rows <= INT32_MAX:
+    if first < 0 or not 0 <= rows <= INT32_MAX - first:
         raise ValueError("more rows than int32 can count")
     with nogil:
         for row in range(rows):
-            out[row] = <int32_t>row
+            out[row] = <int32_t>(first + row)

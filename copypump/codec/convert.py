@@ -139,6 +139,26 @@ def _compute(name: str, *arguments: object, options: object = None) -> Any:
     return pc.call_function(name, list(arguments), options)  # type: ignore[arg-type]
 
 
+def match(texts: AnyArray, pattern: str) -> AnyArray:
+    """Tell which texts have a part that is like a regular expression of RE2."""
+    import pyarrow.compute as pc
+
+    made: AnyArray = _compute("match_substring_regex", texts, options=pc.MatchSubstringOptions(pattern))
+    return made
+
+
+def true_places(flags: AnyArray) -> list[int]:
+    """Give the places of what is true."""
+    places: list[int] = _compute("indices_nonzero", flags).to_pylist()
+    return places
+
+
+def less(numbers: AnyArray, by: pa.Scalar[Any]) -> AnyArray:
+    """Subtract from integers, without a look at overflow: different numbers stay different."""
+    made: AnyArray = _compute("subtract", numbers, by)
+    return made
+
+
 # ---- dictionaries and runs
 
 

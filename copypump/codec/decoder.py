@@ -25,6 +25,8 @@ ROW_INDEX = "__copypump_row"
 # What the rows of one block may take in Arrow if all of their values are NULL.
 MAX_EMPTY_BYTES = 64 << 20
 
+_INT32_MAX = (1 << 31) - 1
+
 
 class Decoder:
     """Reads columns of one stream's blocks.
@@ -32,7 +34,8 @@ class Decoder:
     `columns` are all fields of a wire row, in order; `read` are the places (from 0) of those to decode, in
     the order in which the batch has them (None: all). `types` gives the user's choice of Arrow type by column
     name, `policies` what becomes of values that have no place there. With `row_index`, an int32 column
-    ROW_INDEX comes last: 0, 1, 2 ... within each block.
+    ROW_INDEX comes last, which numbers the rows on from block to block (and from 0 again where int32 ends):
+    so a row that turns up beside another block than its own is known.
 
     `schema` is what every batch has. `warnings` counts, by text, what was kept but may be misread, and what
     became NULL. Raises RefusedError where a column cannot become the type chosen for it.
@@ -50,7 +53,7 @@ class Decoder:
         self.warnings: Counter[str] = Counter()
         self._columns = len(columns)
         self._row_index = row_index
-        self._counted: AnyArray = pa.array([], pa.int32())
+        self._counted = 0
         self._readers: list[tuple[int, Reader]] = []
         fields: list[pa.Field[pa.DataType]] = []
         for index in range(len(columns)) if read is None else read:
@@ -98,9 +101,9 @@ class Decoder:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _count(self, rows: int) -> AnyArray:
-        """Give 0..rows-1, a slice of the longest that was ever needed."""
-        if len(self._counted) < rows:
-            values = pa.allocate_buffer(4 * rows)
-            _decode.count_up(rows, values.address)
-            self._counted = pa.Array.from_buffers(pa.int32(), rows, [None, values.slice()], 0)
-        return self._counted.slice(0, rows)
+        """Give the next numbers."""
+        first = self._counted if self._counted + rows <= _INT32_MAX else 0
+        values = pa.allocate_buffer(4 * rows)
+        _decode.count_up(first, rows, values.address)
+        self._counted = first + rows
+        return pa.Array.from_buffers(pa.int32(), rows, [None, values.slice()], 0)

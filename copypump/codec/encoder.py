@@ -8,6 +8,7 @@ the target's type, typmod included, because the server would round or cut silent
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +16,16 @@ from typing import Any
 import pyarrow as pa
 
 from copypump.codec._encode import Fault, RowWriter
+from copypump.codec.convert import match, true_places
 from copypump.codec.framing import Block
 from copypump.codec.lanes import EncodedColumn, lanes
 from copypump.errors import CastError, CopypumpError, TransformError
 
 __all__ = ["EncodedColumn", "Encoder"]
+
+XML_OID = 142
+# Of xml's declaration, which a server looks for at the very beginning, the encoding.
+_DECLARATION = rb"""^<\?xml\s[^>]*?encoding\s*=\s*["']([^"'>]*)["']"""
 
 _NARROW = "change the value in the transform, or widen the target column's type"
 _BROKEN = "return arrays that pass pyarrow's validate(full=True)"
@@ -31,7 +37,7 @@ _FAULTS: dict[int, tuple[type[CopypumpError], str, str]] = {
     Fault.ROW_RANGE: (
         TransformError,
         "the row index names no row of this batch",
-        "keep __copypump_row as it came with each row",
+        "keep __copypump_row as it came with each row, and return rows from the call that they came with",
     ),
     Fault.TOO_LARGE: (TransformError, "the rows need 2 GiB or more on the wire", "return smaller batches"),
     Fault.NULL_VALUE: (
@@ -126,6 +132,9 @@ class Encoder:
 
     def __init__(self, columns: Sequence[EncodedColumn]) -> None:
         self.columns = tuple(columns)
+        self._xml = [
+            encoded.type is not None and encoded.column.wire_type.oid == XML_OID for encoded in self.columns
+        ]
         self._has_wire = any(column.wire is not None for column in self.columns)
         required = [
             (index, column.wire)
@@ -156,16 +165,7 @@ class Encoder:
         Raises CastError for a value that the target's type cannot hold exactly, TransformError for arrays
         that are not what they claim to be, for row ids that name no row, and for 2 GiB or more of rows.
         """
-        for encoded, array in zip(self.columns, arrays, strict=True):
-            if array is None:
-                if encoded.wire is None:
-                    raise TransformError("the column is missing", column=encoded.column.name)
-            elif array.type != encoded.type:
-                raise TransformError(
-                    f"the array is {array.type}, expected {encoded.type}", column=encoded.column.name
-                )
-            elif pa.types.is_nested(array.type):
-                _check_shape(array, encoded.column.name)
+        self._check(arrays, first_row)
         if not self._has_wire:
             result = self._writer.write(arrays, rows, None, None, 0, 0, None)
         elif block is None:
@@ -180,6 +180,21 @@ class Encoder:
         if isinstance(result, bytearray):
             return result
         raise self._error(*result, first_row)
+
+    def _check(self, arrays: Sequence[pa.Array[Any] | None], first_row: int) -> None:
+        """Hold arrays to the types that they were to have."""
+        for encoded, array, is_xml in zip(self.columns, arrays, self._xml, strict=True):
+            if array is None:
+                if encoded.wire is None:
+                    raise TransformError("the column is missing", column=encoded.column.name)
+            elif array.type != encoded.type:
+                raise TransformError(
+                    f"the array is {array.type}, expected {encoded.type}", column=encoded.column.name
+                )
+            elif pa.types.is_nested(array.type):
+                _check_shape(array, encoded.column.name)
+            elif is_xml and array.type == pa.utf8():
+                _check_declarations(array, encoded.column.name, first_row)
 
     def _error(self, fault: int, index: int, lane: int, row: int, first_row: int) -> CopypumpError:
         """Say what the native loops found."""
@@ -196,6 +211,25 @@ class Encoder:
             row=first_row + row + 1 if row >= 0 else None,
             hint=hint,
         )
+
+
+def _check_declarations(array: pa.Array[Any], column_name: str, first_row: int) -> None:
+    """Refuse xml that declares another encoding: the server would convert from it what is UTF-8."""
+    raw: Any = array.view(pa.binary())
+    try:
+        raw.validate(full=True)
+    except pa.ArrowException:
+        return  # the native loop says what is wrong
+    declared = match(raw, _DECLARATION.decode())
+    for row in true_places(declared):
+        found = re.match(_DECLARATION, raw[row].as_py())
+        if found is None or found[1].lower() not in (b"utf-8", b"utf8"):
+            raise CastError(
+                "the xml declares another encoding than UTF-8, and the server would read it in that",
+                column=column_name,
+                row=first_row + row + 1,
+                hint="take the encoding out of the declaration: text in Arrow is UTF-8",
+            )
 
 
 def _check_shape(array: pa.Array[Any], column_name: str) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from copypump.codec.column import Column, ServerType
+from copypump.engine.mapping import Hidden, Value
 from copypump.engine.mapping import Mapping as ColumnMapping
-from copypump.engine.mapping import Value
 from copypump.engine.origin import NO_ENCODING, Origin, is_raw
 from copypump.errors import RefusedError
 from copypump.postgres.extensions import Extension, extensions_of
@@ -17,6 +17,7 @@ from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
 
 MONEY_OID = 790
+JSONB_OID = 3802
 
 
 def find_differences(
@@ -32,12 +33,14 @@ def find_differences(
     `landing` are the target's own columns, `extensions` those that made the source's types, by oid.
 
     Raises:
-        RefusedError: money of another lc_monetary.
+        RefusedError: money of another lc_monetary, or money that would be taken for a number of its units.
 
     """
     pairs = list(_pairs(origin, mapping, landing))
     _check_money(source, target, origin, pairs)
     return (
+        *_units(origin, mapping, pairs),
+        *_parsed(pairs),
         *_other_oids(origin, pairs),
         *_other_versions(target, pairs, extensions),
         *_encodings(source, target),
@@ -83,6 +86,46 @@ def _check_money(
             hint=f"land it in a numeric column: --query 'SELECT ..., {name}::numeric AS {name} FROM ...';"
             f" or in a text column: --type {name}=text",
         )
+
+
+def _units(origin: Origin, mapping: ColumnMapping, pairs: Sequence[tuple[Column, Column]]) -> Iterator[str]:
+    """Money that is a number on the other side: Arrow has it in the smallest units of its locale.
+
+    RefusedError where nobody but us sees the numbers; a transform may have turned one into the other.
+    """
+    hidden = {mapped.column.name for mapped in mapping.mapped if isinstance(mapped.origin, Hidden)}
+    for column, landing in pairs:
+        if column.name in origin.texts or not _one_is_money(column, landing):
+            continue
+        if landing.name not in hidden:
+            yield (
+                f"column {show_name(column.name)} ({column.declared}) lands as {landing.declared}: money is"
+                " counted in its smallest units (cents, say), which the transform must see to"
+            )
+            continue
+        name, to = show_name(column.name), "numeric" if column.wire_type.oid == MONEY_OID else "money"
+        raise RefusedError(
+            f"{column.declared} and {landing.declared} count in different units (cents, say)",
+            table=origin.name,
+            column=column.name,
+            hint=f"cast it on the source: --query 'SELECT ..., {name}::{to} AS {name} FROM ...'",
+        )
+
+
+def _one_is_money(one: Column, other: Column) -> bool:
+    if one.children and len(one.children) == len(other.children):
+        return any(_one_is_money(a, b) for a, b in zip(one.children, other.children, strict=True))
+    return (one.wire_type.oid == MONEY_OID) != (other.wire_type.oid == MONEY_OID)
+
+
+def _parsed(pairs: Sequence[tuple[Column, Column]]) -> Iterator[str]:
+    """Text that becomes jsonb."""
+    for column, landing in pairs:
+        if landing.wire_type.oid == JSONB_OID and column.wire_type.oid != JSONB_OID:
+            yield (
+                f"column {show_name(column.name)} ({column.declared}) becomes jsonb: of a key that an object"
+                " holds twice only the last value stays, and neither white space nor the order of keys does"
+            )
 
 
 def same_locale(one: str, other: str) -> bool:

@@ -235,11 +235,19 @@ def _bytes_fit(
     own, limited = landing.wire_type, landing.wire_typmod != -1
     givers = _givers(landing, origin, stream, opaque)
     if not is_opaque(origin.offered):
+        if own.is_builtin and limited and pg_type(landing).converter is not None:
+            # What the user's own encoder makes is the server's to receive, and a built-in type's is rounded.
+            index = origin.index if isinstance(origin, Hidden) else _place(stream, origin.name)
+            return index is not None and same_values(stream[index], landing)
         bare = (limited and is_opaque(pg_type(landing).arrow(landing))) or bool(own.parts)
         return not (bare and _is_binary(origin.offered)) or _all_fit(landing, givers, stream)
     if not stream and own.is_builtin and not limited:
         return is_opaque_of(origin.offered, own)
     return _all_fit(landing, givers, stream)
+
+
+def _place(stream: Sequence[Column], name: str) -> int | None:
+    return next((index for index, column in enumerate(stream) if column.name == name), None)
 
 
 def _all_fit(landing: Column, givers: Sequence[int], stream: Sequence[Column]) -> bool:

@@ -24,6 +24,7 @@ from copypump.engine.options import Options, is_text
 from copypump.engine.origin import Origin, is_raw, plan_origin
 from copypump.engine.reshape import Decoding
 from copypump.engine.sink import Sink, cast_on_target, make_sink, staged
+from copypump.engine.texts import refuse_changes
 from copypump.errors import RefusedError, Side
 from copypump.postgres.extensions import extensions_of
 from copypump.postgres.names import show_name
@@ -166,6 +167,7 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
     destination = plan_destination(target, options, table, origin.columns, unread, output, extensions)
     names = [origin.columns[index].name for index in unread]
     cast = cast_on_target(destination, options.as_text, names, output)
+    refuse_changes(origin.texts, cast, destination.name)
     mapping = make_mapping(
         origin.columns,
         [field.type for field in fields],

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from copypump.codec.casts import cast, encoded_type
 from copypump.codec.column import Column
+from copypump.codec.convert import less
 from copypump.codec.decoder import ROW_INDEX, Decoder
 from copypump.codec.encoder import EncodedColumn, Encoder
 from copypump.codec.framing import Block
@@ -200,13 +201,19 @@ class Reshaper:
         return decoded == pg_type(source).arrow(source) and same_values(source, target)
 
     def _row_ids(self, batch: pa.RecordBatch, decoded: Decoded) -> pa.Array[Any] | None:
-        """The transform's row column, as int32; None where every row stands where it stood."""
+        """The block's rows that the transform names, from 0, as int32; None where all stand as they did.
+
+        Rows that it kept from another block have no number of this one's, and are the encoder's to refuse.
+        """
         if self._transform is None or self._transform.reads is None:
             return None
         ids = batch.column(ROW_INDEX)
-        if _same_memory(ids, decoded.batch.column(ROW_INDEX)):
+        given = decoded.batch.column(ROW_INDEX)
+        # A dictionary's buffers are those of its indices, whatever words these stand for.
+        if ids.type == given.type and _same_memory(ids, given):
             return None
-        return cast(ids, pa.int32(), ROW_INDEX, self.rows)
+        ids = cast(ids, pa.int32(), ROW_INDEX, self.rows)
+        return less(ids, given[0]) if len(given) else ids
 
     @staticmethod
     def _picked(array: pa.Array[Any], row_ids: pa.Array[Any] | None) -> pa.Array[Any]:

@@ -252,7 +252,14 @@ def test_columns_that_are_read_and_the_row_index() -> None:
     batches = [decoder.decode(block) for block in blocks([stream(rows)], 3, batch_rows=4)]
     assert [batch.num_rows for batch in batches] == [4, 3]
     assert all(batch.schema.equals(decoder.schema, check_metadata=True) for batch in batches)
-    assert batches[1].to_pydict() == {"b": ["4", "5", "6"], "a": [4, 5, 6], ROW_INDEX: [0, 1, 2]}
+    assert batches[1].to_pydict() == {"b": ["4", "5", "6"], "a": [4, 5, 6], ROW_INDEX: [4, 5, 6]}
+
+
+def test_the_row_index_begins_again_where_int32_ends() -> None:
+    decoder = Decoder([column("int4")], read=[], row_index=True)
+    decoder._counted = 2**31 - 4
+    batches = [decoder.decode(block) for block in blocks([stream([[b"1234"]] * 6)], 1, batch_rows=2)]
+    assert [batch[ROW_INDEX].to_pylist() for batch in batches] == [[2**31 - 4, 2**31 - 3], [0, 1], [2, 3]]
 
 
 def test_no_column_is_read() -> None:

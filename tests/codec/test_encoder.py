@@ -64,6 +64,23 @@ def fails(target: Column, array: pa.Array, row: int | None, *, kind: type[Except
     return caught.value.message
 
 
+@pytest.mark.parametrize("encoding", ["ISO-8859-1", "latin1", "utf-16"])
+def test_xml_that_declares_another_encoding(encoding: str) -> None:
+    """The server would convert from it what is UTF-8: <a>é</a> became <a>Ã©</a>."""
+    good = [
+        None,
+        "<a>é</a>",
+        '<?xml version="1.0"?><a/>',
+        "<?xml version='1.0' encoding='UTF-8'?><a>é</a>",
+        "encoding",
+    ]
+    array = pa.array([*good, f'<?xml version="1.0" encoding="{encoding}"?><a>é</a>']).slice(1)
+    assert "declares another encoding" in fails(column("xml"), array, 4)
+    texts = [value and value.encode() for value in good]
+    assert encode(column("xml"), pa.array(good)) == reference.rows([texts])
+    assert encode(column("text"), array)
+
+
 # COPY (SELECT ...) TO STDOUT (FORMAT BINARY) of PostgreSQL 15, without header and trailer:
 #   psql -c "COPY (SELECT '1.50'::numeric(10,2)) TO STDOUT (FORMAT BINARY)" |
 #       tail -c +20 | head -c -2 | xxd -p

@@ -13,7 +13,7 @@ import copypump
 from copypump.codec import registry, types
 from copypump.codec.casts import encoded_type
 from copypump.codec.column import Column, ServerType
-from copypump.errors import TransformError, UsageError
+from copypump.errors import RefusedError, TransformError, UsageError
 from tests.conftest import Pair
 from tests.servers import sql
 
@@ -145,3 +145,18 @@ def test_both_directions_or_bytes() -> None:
         copypump.register_type("t", pa.int64(), decode=read_points)
     with pytest.raises(UsageError, match="would have to be binary"):
         copypump.register_type("t", pa.int64())
+
+
+def test_the_server_rounds_nothing_of_a_registered_type(pair: Pair) -> None:
+    """Its encoder's bytes are a timestamp's, which receiving one rounds to a narrower typmod."""
+    copypump.register_type("timestamp", pa.binary())
+    sql(pair.src, "CREATE TABLE t (a timestamp); INSERT INTO t VALUES ('2020-01-01 00:00:00.6')")
+    sql(pair.dst, "CREATE TABLE t (a timestamp(0))")
+    for transform in (None, lambda batch: batch):
+        with pytest.raises(RefusedError, match="no lossless way"):
+            copypump.pump(pair.src, pair.dst, table="t", transform=transform)
+    sql(pair.dst, "ALTER TABLE t ALTER a TYPE timestamp")
+    copypump.pump(
+        pair.src, pair.dst, table="t", transform=lambda batch: batch.filter(pc.is_valid(batch["a"]))
+    )
+    assert sql(pair.dst, "SELECT a::text FROM t") == [("2020-01-01 00:00:00.6",)]

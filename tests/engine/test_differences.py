@@ -98,6 +98,28 @@ def test_money_of_one_locale_passes(pair: Pair) -> None:
     assert wire(pair.dst, "TABLE t") == wire(pair.src, "TABLE t")
 
 
+@pytest.mark.parametrize("number", ["int8", "numeric(10,2)", "int4[]"])
+def test_money_is_no_number_of_cents(pair: Pair, number: str) -> None:
+    """Arrow has money in its smallest units: 5 would become 0.05, and 5.00 become 500."""
+    money = "money[]" if "[]" in number else "money"
+    for one, other in ((number, money), (money, number)):
+        for dsn, type_ in zip(pair, (one, other), strict=True):
+            sql(dsn, f"DROP TABLE IF EXISTS t; CREATE TABLE t (a {type_})")
+        with pytest.raises(RefusedError, match="different units") as failure:
+            copypump.pump(pair.src, pair.dst, table="t")
+        assert failure.value.column == "a"
+        if number == "int8":
+            [warning] = warned(pair, table="t", transform=lambda batch: batch)
+            assert "smallest units" in warning
+
+
+def test_text_that_becomes_jsonb_is_warned_of(pair: Pair) -> None:
+    sql(pair.src, "CREATE TABLE t (a json, b jsonb)")
+    sql(pair.dst, "CREATE TABLE t (a jsonb, b jsonb)")
+    [warning] = warned(pair, table="t")
+    assert "column a (json) becomes jsonb" in warning
+
+
 def test_the_ways_out_of_another_locale(other_money: Pair) -> None:
     pair = other_money
     sql(pair.src, "CREATE TABLE t (m money); INSERT INTO t VALUES (12.34)")

@@ -484,6 +484,27 @@ def shifted(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.slice(0, max(0, batch.num_rows - 1)).set_column(at, "s", longer)
 
 
+@pytest.mark.parametrize("batch_rows", [2, 100])
+def test_rows_that_a_dictionary_names(pair: Pair, batch_rows: int) -> None:
+    """Its indices may be the very row column; which rows they stand for, its words tell."""
+    for dsn in pair:
+        sql(dsn, "CREATE TABLE t (a int, b text)")
+    sql(pair.src, "INSERT INTO t SELECT i, i FROM generate_series(1, 4) AS i")
+
+    @copypump.reads("a")
+    def turned(batch: pa.RecordBatch) -> pa.RecordBatch:
+        rows = batch.column("__copypump_row")
+        if not len(rows):
+            return batch
+        words = pa.array([*range(rows[-1].as_py() + 1)], pa.int32())
+        words = pa.concat_arrays([words.slice(0, rows[0].as_py()), rows[::-1]])
+        return pa.record_batch({"a": batch["a"][::-1],
+                                "__copypump_row": pa.DictionaryArray.from_arrays(rows, words)})  # fmt: skip
+
+    copypump.pump(pair.src, pair.dst, table="t", transform=turned, batch_rows=batch_rows)
+    assert sql(pair.dst, "SELECT count(*) FROM t WHERE a::text = b") == [(4,)]
+
+
 @pytest.mark.parametrize(
     ("transform", "expected"),
     [

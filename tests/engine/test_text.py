@@ -244,6 +244,54 @@ def test_no_cast_rounds_or_cuts(pair: Pair, type_: str, value: str) -> None:
     assert isinstance(error, CastError)
 
 
+TYPES = "CREATE TYPE loose AS (n numeric); CREATE TYPE tight AS (n numeric(5,2)); CREATE DOMAIN cents AS numeric(5,2)"
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("timestamp", "date"),
+        ("timestamp", "time"),
+        ("timestamp", "timestamptz"),
+        ("timestamptz", "timestamp"),
+        ("timetz", "time"),
+        ("date", "timestamptz"),
+        ("tsrange", "daterange"),
+        ("timestamp[]", "date[]"),
+        ("float8", "float4"),
+        ("float4", "float8"),
+        ("numeric", "float8"),
+        ("numeric", "money"),
+        ("bit(3)", "int4"),
+        ("numeric[]", "cents[]"),
+        ("text", "tight"),
+        ("loose", "tight"),
+        ("loose[]", "tight[]"),
+    ],
+)
+def test_casts_that_would_lose_without_a_word(pair: Pair, source: str, target: str) -> None:
+    for dsn in pair:
+        sql(dsn, TYPES)
+    sql(pair.src, f"CREATE TABLE t (a {source})")
+    sql(pair.dst, f"CREATE TABLE t (a {target})")
+    error = failed(pair, table="t", types={"a": "text"})
+    assert isinstance(error, RefusedError)
+    assert error.column == "a"
+    assert "--query" in str(error.hint)
+
+
+def test_casts_to_another_type_that_keep_or_refuse(pair: Pair) -> None:
+    for dsn in pair:
+        sql(dsn, TYPES)
+    sql(pair.src, "CREATE TABLE t (a date, b numeric, c cidr, d bit(3), e tight[], f text)")
+    sql(pair.dst, "CREATE TABLE t (a timestamp, b int8, c inet, d varbit, e loose[], f loose)")
+    sql(pair.src, "INSERT INTO t VALUES ('2020-01-02', 7, '10.0.0.0/8', B'101', '{(1.50)}', '(1.2357)')")
+    copypump.pump(pair.src, pair.dst, table="t", types=dict.fromkeys("abcdef", "text"))
+    assert sql(pair.dst, "SELECT a::text, b, c::text, d::text, e::text, f::text FROM t") == [
+        ("2020-01-02 00:00:00", 7, "10.0.0.0/8", "101", "{(1.50)}", "(1.2357)")
+    ]
+
+
 def test_values_that_a_limit_leaves_as_they_are(pair: Pair) -> None:
     types = {
         "timestamp(3)": ["'2020-01-01 00:00:00.123'"],

@@ -88,6 +88,15 @@ def test_apply_from_many_threads() -> None:
 
 # What may not be returned ---------------------------------------------------------------------------------
 
+
+class Panic(BaseException):
+    """As polars raises: no Exception."""
+
+
+def panics(batch: pa.RecordBatch) -> Any:
+    raise Panic
+
+
 WRONG: dict[str, tuple[Callable[[pa.RecordBatch], Any], str]] = {
     "None": (lambda _: None, "returned None"),
     "int": (lambda _: 3, "returned int"),
@@ -105,6 +114,7 @@ WRONG: dict[str, tuple[Callable[[pa.RecordBatch], Any], str]] = {
     "our name": (lambda batch: batch.rename_columns(["id", "name", ROW_INDEX]), ROW_INDEX),
     "empty generator": (lambda _: iter([]), "yielded nothing for an empty batch"),
     "raises": (lambda batch: batch["agee"], "failed on an empty batch: KeyError"),
+    "panics": (panics, "failed on an empty batch: Panic"),
     "exits": (lambda _: sys.exit(3), "failed on an empty batch: SystemExit"),
 }
 
@@ -148,6 +158,17 @@ def test_a_generator_that_raises_in_the_middle() -> None:
 
     with pytest.raises(TransformError, match="raised AssertionError"):
         apply(probed(fails))
+
+
+def test_a_panic_is_an_error_of_the_transform() -> None:
+    def fails(batch: pa.RecordBatch) -> pa.RecordBatch:
+        if batch.num_rows:
+            raise Panic("secret")
+        return batch
+
+    with pytest.raises(TransformError, match="raised Panic") as caught:
+        apply(probed(fails))
+    assert "secret" not in str(caught.value)
 
 
 def test_ctrl_c_is_not_an_error_of_the_transform() -> None:

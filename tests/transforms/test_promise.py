@@ -118,6 +118,17 @@ def test_a_promise_of_the_same_rows_is_held(batch: pa.RecordBatch, change: Any, 
         apply(probed(function, schema=batch.schema), batch)
 
 
+def test_a_row_column_of_text_is_no_promise_held() -> None:
+    """Arrow's own error would hold the text."""
+    words = pa.array(["secret"] * ROWS.num_rows)
+    function = reads("age", rows="same")(
+        lambda batch: batch.set_column(1, ROW_INDEX, words) if batch.num_rows else batch
+    )
+    with pytest.raises(TransformError, match="returned other rows") as caught:
+        apply(probed(function, schema=ROWS.schema), ROWS)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_promise_of_the_same_order_is_held() -> None:
     function = reads("age", rows="same")(lambda batch: batch.sort_by([("age", "descending")]))
     with pytest.raises(TransformError, match="returned other rows for batch 7"):
