@@ -34,6 +34,7 @@ class Form(enum.IntEnum):
     COMPOSITE = 26
     PG_RANGE = 27
     MULTIRANGE = 28
+    ENUM_INDEX = 29
 
 class Fault(enum.IntEnum):
     NONE = 0
@@ -69,6 +70,7 @@ class Fault(enum.IntEnum):
     RANGE_NULL = 30
     VALUE_SIZE = 31
     MEMORY = 32
+    INDEX = 33
     PLACE = 256
 
 class RowWriter:

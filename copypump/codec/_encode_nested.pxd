@@ -13,7 +13,7 @@ from copypump.codec._encode cimport (
     Fault, Form, Lane, Put, Trouble, is_plain, load32, load64, put32, put64
 )
 from copypump.codec._encode_checks cimport check_offsets, is_set, offset_at, read_span
-from copypump.codec._encode_labels cimport keys_fault
+from copypump.codec._encode_labels cimport keys_fault, put_indexed_label
 from copypump.codec._encode_leaves cimport leaf_of, put_text
 from copypump.codec._encode_values cimport put_piece
 
@@ -301,6 +301,8 @@ cdef inline Put put_of(int form) noexcept nogil:
         return put_range
     if form == Form.MULTIRANGE:
         return put_multirange
+    if form == Form.ENUM_INDEX:
+        return put_indexed_label
     return leaf_of(form)
 
 
@@ -329,7 +331,7 @@ cdef inline int64_t check_tree(Lane *lane, int64_t rows, Trouble *trouble) noexc
     trouble.lane = lane.index
     if rows == 0:
         return 0
-    if lane.offsets != NULL:
+    if lane.offsets != NULL and lane.form != Form.ENUM_INDEX:
         total = check_offsets(lane, rows, &longest)
         if total < 0:
             trouble.fault = Fault.OFFSETS

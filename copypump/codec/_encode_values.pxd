@@ -9,8 +9,8 @@ from libc.string cimport memcpy
 
 from copypump.codec._encode cimport Fault, Form, Kernel, Lane, copy_over, divide, load32, load64, put32, put64
 from copypump.codec._encode_checks cimport is_set
-from copypump.codec._encode_labels cimport is_label
 from copypump.codec._encode_numeric cimport put_large, put_small, put_text_numeric
+from copypump.codec._texts cimport PADDING, find_text
 
 
 cdef extern from "_encode.h":
@@ -275,7 +275,7 @@ cdef inline uint8_t *put_label(
     if n <= MAX_LABEL:
         put32(out, <uint32_t>n)
         put_piece(out + 4, text, n, lane.data + lane.size)
-        if is_label(lane.labels, out + 4, n):
+        if find_text(lane.labels, out + 4, n, out + 4 + n + PADDING) != NULL:
             return out + 4 + n
     fault[0] = Fault.LABEL
     return NULL
