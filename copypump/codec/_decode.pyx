@@ -230,9 +230,9 @@ def gather(Fields fields, int column, int skip, uintptr_t offsets, uintptr_t add
             # Short values are copied with what follows them, which costs no branch for each length; the
             # values after them then overwrite that.
             if length <= 64 and to_end - to >= 64 and fields.end - at >= 64:
-                memcpy(to, at, 16)
-                if length > 16:
-                    memcpy(to + 16, at + 16, 48)
+                memcpy(to, at, 32)
+                if length > 32:
+                    memcpy(to + 32, at + 32, 32)
             else:
                 memcpy(to, at, length)
 

@@ -11,6 +11,7 @@ cdef extern from "_encode.h":
     uint64_t load64 "cp_load64" (const uint8_t *p) noexcept nogil
     uint32_t get32 "cp_get32" (const uint8_t *p) noexcept nogil
     void copy_over "cp_copy_over" (uint8_t *to, const uint8_t *source, int64_t n) noexcept nogil
+    void copy_short "cp_copy_short" (uint8_t *to, const uint8_t *source, int64_t n) noexcept nogil
     bint is_plain "cp_is_plain" (const uint8_t *p, int64_t n) noexcept nogil
     void put16 "cp_put16" (uint8_t *p, uint16_t v) noexcept nogil
     void put32 "cp_put32" (uint8_t *p, uint32_t v) noexcept nogil
@@ -152,7 +153,7 @@ cdef struct Lane:
     TextSet *labels             # ENUM, ENUM_INDEX
     int64_t entries             # ENUM_INDEX: of the dictionary; offsets, data and size are its text's,
     uint32_t *found             # and this is the slot + 1 of those that were found among the labels,
-    uint8_t *bits               # and what `valid` points to where entries are NULL; one call's, freed after it
+    uint8_t *bits               # and what `valid` points to where entries are NULL; of one call
     uint64_t seed               # HSTORE: of its keys' hashes
     bint exact                  # BITS: `limit` is also the least
     Lane *kids                  # the lanes within, side by side

@@ -64,10 +64,22 @@ cdef inline uint8_t *blamed(uint8_t *out, const Lane *lane, int *fault) noexcept
 cdef inline uint8_t *put_kid(
     uint8_t *out, const Lane *kid, int64_t row, int64_t room, int *fault
 ) noexcept nogil:
-    """Write a part of a value, NULL or not; a fault then tells the innermost lane."""
+    """Write a part of a value, NULL or not; a fault then tells the innermost lane.
+
+    The usual ones need no call.
+    """
     if is_null(kid, row):
         put32(out, 0xFFFFFFFF)
         return out + 4
+    if kid.form == Form.FIXED32:
+        put64(out, (<unsigned long long>4 << 32) | load32(kid.data + 4 * row))
+        return out + 8
+    if kid.form == Form.FIXED64:
+        put32(out, 8)
+        put64(out + 4, load64(kid.data + 8 * row))
+        return out + 12
+    if kid.form == Form.TEXT:
+        return blamed(put_text(out, kid, row, room, fault), kid, fault)
     return blamed(kid.put(out, kid, row, room, fault), kid, fault)
 
 

@@ -148,7 +148,7 @@ cdef inline bint is_word(const uint8_t *text, int64_t n, const char *word, int64
 cdef inline uint8_t *put_plain_numeric(
     uint8_t *out, const uint8_t *text, int64_t n, int *fault
 ) noexcept nogil:
-    """Write [-] digits [. digits] of up to 19 digits, for a target without precision; NULL: it is another text."""
+    """Write [-] digits [. digits] of up to 19 digits, where there is no typmod; NULL: it is no such text."""
     cdef uint64_t limbs[5]
     cdef uint64_t value = 0, unit = 1
     cdef int64_t i = 0, digits, point = n

@@ -20,8 +20,8 @@ cdef enum:
     SEEDS = 64    # so many are tried, to have each of as many texts at most in a slot of its own
 
 
-# A text: its first bytes, its place in the list that a set was made of (-1: the slot is free), its length, and
-# where it is in `data`.
+# A text: its first bytes, its place in the list that a set was made of (-1: the slot is free), its length,
+# and where it is in `data`.
 ctypedef struct Slot:
     uint64_t head[2]
     int32_t place
