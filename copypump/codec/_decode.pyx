@@ -5,10 +5,12 @@ that its type can have. Buffers are the caller's, at the addresses that it gives
 """
 
 from libc.stdint cimport INT32_MAX, int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
 
 from copypump.codec._fields cimport Fields, Outcome
 from copypump.codec._numeric cimport INVALID, LABEL, LENGTH, OK, UTF8, VERSION, load16, load32, load64
+from copypump.codec._texts cimport Slot, TextSet, find_text, make_texts
 
 
 def booleans(Fields fields, int column, uintptr_t bits):
@@ -228,9 +230,9 @@ def gather(Fields fields, int column, int skip, uintptr_t offsets, uintptr_t add
             # Short values are copied with what follows them, which costs no branch for each length; the
             # values after them then overwrite that.
             if length <= 64 and to_end - to >= 64 and fields.end - at >= 64:
-                memcpy(to, at, 16)
-                if length > 16:
-                    memcpy(to + 16, at + 16, 48)
+                memcpy(to, at, 32)
+                if length > 32:
+                    memcpy(to + 32, at + 32, 32)
             else:
                 memcpy(to, at, length)
 
@@ -289,60 +291,16 @@ def check_texts(uintptr_t offsets, Py_ssize_t rows, uintptr_t address):
     return outcome.row, outcome.fault, outcome.number
 
 
-cdef inline uint64_t hashed(const uint8_t *at, Py_ssize_t length) noexcept nogil:
-    """Hash a label; a multiplication for each eight bytes."""
-    cdef uint64_t word, value = <uint64_t>length
-    while length >= 8:
-        memcpy(&word, at, 8)
-        value = (value ^ word) * 0x9E3779B97F4A7C15u
-        value ^= value >> 32
-        at += 8
-        length -= 8
-    word = 0
-    memcpy(&word, at, length)
-    value = (value ^ word) * 0x9E3779B97F4A7C15u
-    return value ^ (value >> 32)
-
-
 cdef class Labels:
-    """The labels of an enum, found by hashing: `slots` is a power of two of places in the list, or -1."""
+    """The labels of an enum, to find the places of what stands on the wire."""
 
-    cdef const uint8_t[::1] text
-    cdef int32_t[::1] ends
-    cdef int32_t[::1] slots
-    cdef uint64_t mask
+    cdef TextSet *texts
 
-    def __init__(self, labels):
-        encoded = [label.encode() for label in labels]
-        cdef Py_ssize_t i, count = len(encoded), size = 4
-        cdef uint64_t slot
-        while size < 2 * count:
-            size *= 2
-        # One byte more, so that there is a first one to point at.
-        self.text = b"".join(encoded) + b"\0"
-        self.ends = memoryview(bytearray(4 * (count + 1))).cast("i")
-        self.slots = memoryview(bytearray(b"\xff") * (4 * size)).cast("i")
-        self.mask = size - 1
-        for i in range(count):
-            self.ends[i + 1] = self.ends[i] + <int32_t>len(encoded[i])
-            slot = hashed(&self.text[self.ends[i]], self.ends[i + 1] - self.ends[i]) & self.mask
-            while self.slots[slot] >= 0:
-                slot = (slot + 1) & self.mask
-            self.slots[slot] = <int32_t>i
+    def __cinit__(self, labels):
+        self.texts = make_texts([label.encode() for label in labels])
 
-    cdef int32_t find(self, const uint8_t *at, Py_ssize_t length) noexcept nogil:
-        """Give a label's place in the list, or -1."""
-        cdef uint64_t slot = hashed(at, length) & self.mask
-        cdef int32_t place = self.slots[slot]
-        while place >= 0:
-            if (
-                self.ends[place + 1] - self.ends[place] == length
-                and memcmp(&self.text[self.ends[place]], at, length) == 0
-            ):
-                return place
-            slot = (slot + 1) & self.mask
-            place = self.slots[slot]
-        return -1
+    def __dealloc__(self):
+        free(self.texts)
 
 
 def labels(Fields fields, int column, Labels table, uintptr_t address, Py_ssize_t start):
@@ -350,6 +308,7 @@ def labels(Fields fields, int column, Labels table, uintptr_t address, Py_ssize_
     cdef const int32_t *positions = fields.positions(column)
     cdef int32_t *out = <int32_t *>address
     cdef const uint8_t *at
+    cdef const Slot *slot
     cdef Outcome outcome = Outcome(-1, OK, 0)
     cdef Py_ssize_t row, rows = fields.rows
     with nogil:
@@ -358,10 +317,11 @@ def labels(Fields fields, int column, Labels table, uintptr_t address, Py_ssize_
                 out[row] = 0
                 continue
             at = fields.base + positions[row]
-            out[row] = table.find(at, <int32_t>load32(at - 4))
-            if out[row] < 0:
+            slot = find_text(table.texts, at, <int32_t>load32(at - 4), fields.end)
+            if slot == NULL:
                 outcome = Outcome(row, LABEL, 0)
                 break
+            out[row] = slot.place
     return outcome.row, outcome.fault, outcome.number
 
 

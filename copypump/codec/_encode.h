@@ -35,6 +35,13 @@ static inline uint32_t cp_get32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4)
 static inline int cp_leading_zeros(uint64_t v) { return __builtin_clzll(v); }
 static inline int cp_trailing_zeros(uint64_t v) { return __builtin_ctzll(v); }
 
+/* Copy n bytes of at most 64 in steps of 32, so that few lengths make a difference for the processor: reads and
+ * writes 32 or 64, which the caller has checked. */
+static inline void cp_copy_short(uint8_t *to, const uint8_t *from, int64_t n) {
+    memcpy(to, from, 32);
+    if (n > 32) memcpy(to + 32, from + 32, 32);
+}
+
 /* Copy n > 0 bytes in steps of 16: reads and writes up to 15 beyond them, which the caller has checked. */
 static inline void cp_copy_over(uint8_t *to, const uint8_t *from, int64_t n) {
     do {
@@ -83,6 +90,17 @@ static inline int cp_is_plain(const uint8_t *p, int64_t n) {
     }
     for (; i < n; i++) seen |= (uint8_t)(p[i] - 1) | p[i];
     return !(seen & 0x80);
+}
+
+/* Read 16 bytes as two words, zeros behind the first n of them. There is no branch: lengths are what no
+ * processor foresees, and a call of memcmp for each took 4 ns more. */
+static inline void cp_load_head(const uint8_t *p, int64_t n, uint64_t *words) {
+    static const uint64_t masks[4] = {~UINT64_C(0), ~UINT64_C(0), 0, 0};
+    uint64_t mask[2];
+    memcpy(mask, (const uint8_t *)masks + 16 - (n < 16 ? n : 16), 16);
+    memcpy(words, p, 16);
+    words[0] &= mask[0];
+    words[1] &= mask[1];
 }
 
 #endif

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from copypump.codec._texts cimport TextSet
+
 
 cdef extern from "_encode.h":
     uint16_t load16 "cp_load16" (const uint8_t *p) noexcept nogil
@@ -9,6 +11,7 @@ cdef extern from "_encode.h":
     uint64_t load64 "cp_load64" (const uint8_t *p) noexcept nogil
     uint32_t get32 "cp_get32" (const uint8_t *p) noexcept nogil
     void copy_over "cp_copy_over" (uint8_t *to, const uint8_t *source, int64_t n) noexcept nogil
+    void copy_short "cp_copy_short" (uint8_t *to, const uint8_t *source, int64_t n) noexcept nogil
     bint is_plain "cp_is_plain" (const uint8_t *p, int64_t n) noexcept nogil
     void put16 "cp_put16" (uint8_t *p, uint16_t v) noexcept nogil
     void put32 "cp_put32" (uint8_t *p, uint32_t v) noexcept nogil
@@ -51,6 +54,7 @@ cpdef enum Form:
     PG_RANGE = 27  # struct of lower, upper, flags
     MULTIRANGE = 28
     VECTOR = 29    # list of floats
+    ENUM_INDEX = 30  # int32 indices into a dictionary of texts, those in use being the target's labels
 
 
 cpdef enum Fault:
@@ -90,6 +94,7 @@ cpdef enum Fault:
     ELEMENT_NULL = 33
     NOT_FINITE = 34
     MEMORY = 35
+    INDEX = 36
 
     PLACE = 256    # not a fault: one within lane i is `fault + PLACE * i`, where no Trouble is at hand
 
@@ -120,14 +125,6 @@ ctypedef uint8_t *(*Put)(
 ) noexcept nogil
 
 
-# A set of byte strings, one block of memory: `mask + 1` slots, a power of two, then the strings.
-ctypedef struct Labels:
-    uint64_t seed
-    uint32_t mask
-    uint32_t *slots             # offset of a string in `data`, and its length + 1; 0, 0 is a free slot
-    uint8_t *data
-
-
 # One output column, or a part of one: what its target wants (set once), and where its values lie (set in each
 # call).
 cdef struct Lane:
@@ -150,14 +147,17 @@ cdef struct Lane:
     const uint8_t *offsets      # the first int32 offset
     const uint8_t *part_valid[3]
     int64_t part_valid_at[3]
-    const uint8_t *part[3]      # INTERVAL: months, days, microseconds; others: what is no lane
+    const uint8_t *part[3]      # INTERVAL: months, days, microseconds; others: what is no lane; indices
 
     # What flat columns have no use for stands last.
     int index                   # its own among all lanes
     Put put
     int64_t fixed               # bytes that a value takes at most, without what offsets say
     uint32_t oid                # of the type of an element or attribute
-    Labels *labels              # ENUM
+    TextSet *labels             # ENUM, ENUM_INDEX
+    int64_t entries             # ENUM_INDEX: of the dictionary; offsets, data and size are its text's,
+    uint32_t *found             # and this is the slot + 1 of those that were found among the labels,
+    uint8_t *bits               # and what `valid` points to where entries are NULL; of one call
     uint64_t seed               # HSTORE: of its keys' hashes
     bint exact                  # BITS: `limit` is also the least
     Lane *kids                  # the lanes within, side by side

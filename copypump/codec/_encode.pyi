@@ -35,6 +35,7 @@ class Form(enum.IntEnum):
     PG_RANGE = 27
     MULTIRANGE = 28
     VECTOR = 29
+    ENUM_INDEX = 30
 
 class Fault(enum.IntEnum):
     NONE = 0
@@ -73,6 +74,7 @@ class Fault(enum.IntEnum):
     ELEMENT_NULL = 33
     NOT_FINITE = 34
     MEMORY = 35
+    INDEX = 36
     PLACE = 256
 
 class RowWriter:

@@ -4,10 +4,11 @@ Everything here runs once a call and column, with the GIL. A fault within a valu
 `fault + Fault.PLACE * lane`.
 """
 
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uintptr_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uintptr_t
+from libc.stdlib cimport calloc
 
 from copypump.codec._encode cimport Fault, Form, Lane, Origin, load32
-from copypump.codec._encode_checks cimport first_null, first_unknown_row, is_rising
+from copypump.codec._encode_checks cimport first_null, first_unknown_row, is_rising, is_set
 from copypump.codec._encode_nested cimport is_listed
 
 
@@ -63,6 +64,48 @@ cdef inline int bind_offsets(Lane *lane, list buffers, int64_t offset, int64_t r
     lane.offsets += 4 * offset
     if not is_listed(lane.form):
         lane.data = memory(buffers[2], &lane.size)
+    return Fault.NONE
+
+
+cdef inline int bind_dictionary(Lane *lane, object array, int64_t rows) except -1:
+    """Take indices, and the texts that they lead to; what leads to a NULL is NULL."""
+    cdef const uint8_t *valid
+    cdef int64_t size, row, offset = array.offset
+    cdef uint32_t entry
+    cdef int fault
+    lane.part[0] = memory(array.buffers()[1], &size)
+    if (offset + rows) * 4 > size:
+        return Fault.BUFFER
+    lane.part[0] += 4 * offset
+    texts = array.dictionary
+    lane.entries = min(<int64_t>len(texts), INT32_MAX)
+    if lane.entries == 0:
+        return Fault.NONE
+    offset = texts.offset
+    if offset < 0 or offset > INT64_MAX // 64:
+        return Fault.BUFFER
+    buffers = texts.buffers()
+    fault = bind_offsets(lane, buffers, offset, lane.entries)
+    if fault == Fault.NONE:
+        fault = bind_bitmap(buffers[0], offset, lane.entries, &valid)
+    if fault:
+        return fault
+    lane.found = <uint32_t *>calloc(lane.entries, sizeof(uint32_t))
+    if lane.found == NULL:
+        raise MemoryError
+    if valid == NULL or first_null(valid, offset, lane.entries) < 0:
+        return Fault.NONE
+    lane.bits = <uint8_t *>calloc((rows + 7) // 8, 1)
+    if lane.bits == NULL:
+        raise MemoryError
+    for row in range(rows):
+        entry = load32(lane.part[0] + 4 * row)
+        if (lane.valid == NULL or is_set(lane.valid, lane.valid_at + row)) and (
+            entry >= lane.entries or is_set(valid, offset + entry)
+        ):
+            lane.bits[row >> 3] |= <uint8_t>(1 << (row & 7))
+    lane.valid = lane.bits
+    lane.valid_at = 0
     return Fault.NONE
 
 
@@ -130,6 +173,8 @@ cdef inline int bind_whole(Lane *lane, object array, int64_t rows) except -1:
             if fault:
                 return fault
         return Fault.NONE
+    if form == Form.ENUM_INDEX:
+        return bind_dictionary(lane, array, rows)
     width = value_width(form)
     if width == 0 and form != Form.BOOL:
         fault = bind_offsets(lane, buffers, offset, rows)

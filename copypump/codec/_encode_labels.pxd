@@ -1,91 +1,58 @@
-"""Sets of byte strings: an enum's labels, kept for the stream, and the keys of one hstore, for a moment.
+"""Labels that a dictionary gives, and the keys of one hstore.
 
-Hashes are seeded, so that nobody can make keys that all fall into one slot.
+Hashes of keys are seeded, so that nobody can make keys that all fall into one slot.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
-from copypump.codec._encode cimport Fault, Labels, get32, load32, load64
+from copypump.codec._encode cimport Fault, Lane, copy_over, get32, load32, put32
+from copypump.codec._encode_checks cimport read_span
+from copypump.codec._texts cimport Slot, find_text, hash_of, is_same
 
 
 cdef enum:
     FEW_KEYS = 6      # so many are compared each with each
     SOME_KEYS = 32    # so many find room on the stack
-    PADDING = 16      # behind each label: what word_at reads beyond it
 
 
-cdef inline uint64_t word_at(const uint8_t *text, int64_t n) noexcept nogil:
-    """Give 8 bytes, zeros behind the first n; reads all 8: the output has room, and labels are padded.
+cdef inline uint32_t find_entry(const Lane *lane, int64_t entry, int *fault) noexcept nogil:
+    """Find an entry of the dictionary among the labels; give its slot + 1, which is kept, or 0."""
+    cdef int64_t start, length
+    cdef const Slot *slot
+    if not read_span(lane, entry, &start, &length):
+        fault[0] = Fault.OFFSETS
+        return 0
+    slot = find_text(lane.labels, lane.data + start, length, lane.data + lane.size)
+    if slot == NULL:
+        fault[0] = Fault.LABEL
+        return 0
+    lane.found[entry] = <uint32_t>(slot - lane.labels.slots) + 1
+    return lane.found[entry]
 
-    There is no branch, because lengths are what no processor foresees.
+
+cdef inline uint8_t *put_indexed_label(
+    uint8_t *out, const Lane *lane, int64_t row, int64_t room, int *fault
+) noexcept nogil:
+    """Write the label that an index leads to: its own bytes, not the dictionary's, which may change.
+
+    Entries are compared with the labels as they are met: those that nobody uses may be anything.
     """
-    cdef int64_t bits = 8 * min(max(n, 0), 8)
-    return load64(text) & (((<uint64_t>1 << (bits & 63)) - 1) | (0 - <uint64_t>(bits >> 6)))
-
-
-cdef inline bint is_same(const uint8_t *one, const uint8_t *other, int64_t n) noexcept nogil:
-    cdef uint64_t differs
-    while True:
-        differs = word_at(one, n) ^ word_at(other, n) | word_at(one + 8, n - 8) ^ word_at(other + 8, n - 8)
-        n -= 16
-        if differs or n <= 0:
-            return differs == 0
-        one += 16
-        other += 16
-
-
-cdef inline uint64_t hash_of(const uint8_t *text, int64_t n, uint64_t seed) noexcept nogil:
-    cdef uint64_t state = seed ^ <uint64_t>n
-    while True:
-        state = (state ^ word_at(text, n)) * 0x9E3779B97F4A7C15ULL
-        state ^= state >> 29
-        state = (state ^ word_at(text + 8, n - 8)) * 0xBF58476D1CE4E5B9ULL
-        state ^= state >> 32
-        n -= 16
-        if n <= 0:
-            return state
-        text += 16
-
-
-cdef inline bint is_label(const Labels *labels, const uint8_t *text, int64_t n) noexcept nogil:
-    cdef uint32_t slot = <uint32_t>hash_of(text, n, labels.seed) & labels.mask
-    while labels.slots[2 * slot + 1]:
-        if labels.slots[2 * slot + 1] == n + 1 and is_same(labels.data + labels.slots[2 * slot], text, n):
-            return True
-        slot = (slot + 1) & labels.mask
-    return False
-
-
-cdef inline Labels *make_labels(list texts, uint64_t seed) except NULL:
-    """Make a set, in one block for free(); at most a quarter of its slots are taken."""
-    cdef uint32_t slots = 2, slot, offset = 0
-    cdef const uint8_t *text
-    cdef int64_t n, total = sum(map(len, texts)) + PADDING * len(texts)
-    cdef Labels *labels
-    if total > 0x7FFFFFFF or len(texts) > 0x0FFFFFFF:
-        raise ValueError("too many labels")
-    while slots < 4 * <uint32_t>len(texts):
-        slots *= 2
-    labels = <Labels *>calloc(1, sizeof(Labels) + 8 * <size_t>slots + total)
-    if labels == NULL:
-        raise MemoryError
-    labels.seed = seed
-    labels.mask = slots - 1
-    labels.slots = <uint32_t *>(labels + 1)
-    labels.data = <uint8_t *>(labels.slots + 2 * <size_t>slots)
-    for label in texts:
-        text = label
-        n = len(label)
-        memcpy(labels.data + offset, text, n)
-        slot = <uint32_t>hash_of(labels.data + offset, n, seed) & labels.mask
-        while labels.slots[2 * slot + 1]:
-            slot = (slot + 1) & labels.mask
-        labels.slots[2 * slot] = offset
-        labels.slots[2 * slot + 1] = <uint32_t>n + 1
-        offset += <uint32_t>n + PADDING
-    return labels
+    cdef uint32_t entry = load32(lane.part[0] + 4 * row), found  # negative ones are large as unsigned
+    cdef const Slot *slot
+    if entry >= lane.entries:
+        fault[0] = Fault.INDEX
+        return NULL
+    found = lane.found[entry]
+    if found == 0:
+        found = find_entry(lane, entry, fault)
+        if found == 0:
+            return NULL
+    slot = &lane.labels.slots[found - 1]
+    put32(out, slot.length)
+    copy_over(out + 4, lane.labels.data + slot.offset, slot.length)
+    return out + 4 + slot.length
 
 
 cdef inline const uint8_t *next_key(const uint8_t *key) noexcept nogil:

@@ -13,7 +13,7 @@ from copypump.codec._encode cimport (
     Fault, Form, Lane, Put, Trouble, is_plain, load32, load64, put32, put64
 )
 from copypump.codec._encode_checks cimport check_offsets, is_set, offset_at, read_span
-from copypump.codec._encode_labels cimport keys_fault
+from copypump.codec._encode_labels cimport keys_fault, put_indexed_label
 from copypump.codec._encode_leaves cimport leaf_of, put_text
 from copypump.codec._encode_values cimport put_piece
 
@@ -67,10 +67,22 @@ cdef inline uint8_t *blamed(uint8_t *out, const Lane *lane, int *fault) noexcept
 cdef inline uint8_t *put_kid(
     uint8_t *out, const Lane *kid, int64_t row, int64_t room, int *fault
 ) noexcept nogil:
-    """Write a part of a value, NULL or not; a fault then tells the innermost lane."""
+    """Write a part of a value, NULL or not; a fault then tells the innermost lane.
+
+    The usual ones need no call.
+    """
     if is_null(kid, row):
         put32(out, 0xFFFFFFFF)
         return out + 4
+    if kid.form == Form.FIXED32:
+        put64(out, (<unsigned long long>4 << 32) | load32(kid.data + 4 * row))
+        return out + 8
+    if kid.form == Form.FIXED64:
+        put32(out, 8)
+        put64(out + 4, load64(kid.data + 8 * row))
+        return out + 12
+    if kid.form == Form.TEXT:
+        return blamed(put_text(out, kid, row, room, fault), kid, fault)
     return blamed(kid.put(out, kid, row, room, fault), kid, fault)
 
 
@@ -332,6 +344,8 @@ cdef inline Put put_of(int form) noexcept nogil:
         return put_multirange
     if form == Form.VECTOR:
         return put_vector
+    if form == Form.ENUM_INDEX:
+        return put_indexed_label
     return leaf_of(form)
 
 
@@ -360,7 +374,7 @@ cdef inline int64_t check_tree(Lane *lane, int64_t rows, Trouble *trouble) noexc
     trouble.lane = lane.index
     if rows == 0:
         return 0
-    if lane.offsets != NULL:
+    if lane.offsets != NULL and lane.form != Form.ENUM_INDEX:
         total = check_offsets(lane, rows, &longest)
         if total < 0:
             trouble.fault = Fault.OFFSETS

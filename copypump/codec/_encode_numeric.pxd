@@ -22,6 +22,7 @@ cdef enum:
     MAX_DSCALE = 0x3FFF     # NUMERIC_DSCALE_MAX
     MAX_WEIGHT = 0x7FFF     # an int16 on the wire
     MAX_EXPONENT = 200000   # beyond any weight
+    MOST_DIGITS = 19        # that a uint64 holds, whatever they are
 
 
 cdef inline uint8_t *put_head(uint8_t *out, int groups, int weight, int sign, int dscale) noexcept nogil:
@@ -144,6 +145,44 @@ cdef inline bint is_word(const uint8_t *text, int64_t n, const char *word, int64
     return True
 
 
+cdef inline uint8_t *put_plain_numeric(
+    uint8_t *out, const uint8_t *text, int64_t n, int *fault
+) noexcept nogil:
+    """Write [-] digits [. digits] of up to 19 digits, where there is no typmod; NULL: it is no such text."""
+    cdef uint64_t limbs[5]
+    cdef uint64_t value = 0, unit = 1
+    cdef int64_t i = 0, digits, point = n
+    cdef bint negative = n > 0 and text[0] == 45
+    cdef uint8_t digit
+    cdef Shape shape
+    cdef int pad
+    for i in range(negative, min(n, MOST_DIGITS + 2)):
+        digit = <uint8_t>(text[i] - 48)
+        if digit <= 9:
+            value = 10 * value + digit
+        elif text[i] == 46 and point == n:
+            point = i
+        else:
+            return NULL
+    digits = n - negative - (point < n)
+    if not 1 <= digits <= MOST_DIGITS:
+        return NULL
+    shape.dscale = <int>(n - point - 1) if point < n else 0
+    pad = -shape.dscale & 3
+    if pad & 1:
+        unit = 10
+    if pad & 2:
+        unit *= 100
+    shape.base = -((shape.dscale + pad) >> 2)
+    if digits + pad <= 16:
+        return put_small(out, value * unit, negative, &shape)
+    shape.pad = unit
+    shape.precision = MOST_DIGITS
+    limbs[0] = value
+    limbs[1] = limbs[2] = limbs[3] = 0
+    return put_large(out, limbs, negative, &shape, fault)
+
+
 cdef inline uint8_t *put_text_numeric(
     uint8_t *out, const uint8_t *text, int64_t n, const Shape *shape, int *fault
 ) noexcept nogil:
@@ -151,6 +190,16 @@ cdef inline uint8_t *put_text_numeric(
 
     Needs at most 16 + n / 2 bytes of `out`, length word included.
     """
+    cdef uint8_t *end = NULL
+    if shape.precision == 0:
+        end = put_plain_numeric(out, text, n, fault)
+    return end if end != NULL else put_any_numeric(out, text, n, shape, fault)
+
+
+cdef inline uint8_t *put_any_numeric(
+    uint8_t *out, const uint8_t *text, int64_t n, const Shape *shape, int *fault
+) noexcept nogil:
+    """Do the same, for texts and targets of any kind."""
     cdef int64_t i = 0, start, point = -1, digits = 0, first = -1, last = -1, exponent = 0
     cdef int64_t before, top, bottom, weight, groups, dscale
     cdef bint negative = False, down = False

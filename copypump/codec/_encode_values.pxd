@@ -1,16 +1,18 @@
 """One value each: every function writes a field with its length word and gives the place behind it.
 
-A value that does not fit sets the fault and gives NULL. Stores may reach up to 20 bytes beyond the field.
+A value that does not fit sets the fault and gives NULL. Stores may reach up to 63 bytes beyond the field.
 """
 
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from copypump.codec._encode cimport Fault, Form, Kernel, Lane, copy_over, divide, load32, load64, put32, put64
+from copypump.codec._encode cimport (
+    Fault, Form, Kernel, Lane, copy_short, divide, load32, load64, put32, put64
+)
 from copypump.codec._encode_checks cimport is_set
-from copypump.codec._encode_labels cimport is_label
 from copypump.codec._encode_numeric cimport put_large, put_small, put_text_numeric
+from copypump.codec._texts cimport PADDING, find_text
 
 
 cdef extern from "_encode.h":
@@ -37,7 +39,7 @@ cdef inline uint8_t *put_piece(
     if n == 0:
         return out  # there may be no memory at all
     if n <= 64 and end - source >= 80:
-        copy_over(out, source, n)
+        copy_short(out, source, n)
     else:
         memcpy(out, source, n)
     return out + n
@@ -275,7 +277,7 @@ cdef inline uint8_t *put_label(
     if n <= MAX_LABEL:
         put32(out, <uint32_t>n)
         put_piece(out + 4, text, n, lane.data + lane.size)
-        if is_label(lane.labels, out + 4, n):
+        if find_text(lane.labels, out + 4, n, out + 4 + n + PADDING) != NULL:
             return out + 4 + n
     fault[0] = Fault.LABEL
     return NULL

@@ -70,8 +70,14 @@ def validity(Fields fields, int column, uintptr_t bits):
     """Fill a validity bitmap."""
     cdef const int32_t *positions = fields.positions(column)
     cdef uint8_t *out = <uint8_t *>bits
-    cdef Py_ssize_t row, rows = fields.rows
+    cdef Py_ssize_t row, rows = fields.rows, whole = rows & ~7
+    cdef uint32_t bit, eight
     with nogil:
         memset(out, 0, (rows + 7) // 8)
-        for row in range(rows):
+        for row in range(0, whole, 8):
+            eight = 0
+            for bit in range(8):
+                eight |= <uint32_t>(positions[row + bit] >= 0) << bit
+            out[row >> 3] = <uint8_t>eight
+        for row in range(whole, rows):
             out[row >> 3] |= <uint8_t>((positions[row] >= 0) << (row & 7))

@@ -36,7 +36,8 @@ def encoded_type(column: Column, offered: pa.DataType) -> pa.DataType | None:
     """Give the Arrow type in which the Encoder takes a target column, when a transform offers `offered`.
 
     None: no lossless way there. `offered` may be nested, an extension type, dictionary or run-end encoded;
-    what is given is none of the latter, at any depth, and has no large types or views.
+    what is given is none of the latter, at any depth, and has no large types or views. Only labels of an enum
+    stay a dictionary, of int32 and utf8.
     """
     return _encoded(column, offered, 0)
 
@@ -49,7 +50,8 @@ def _encoded(column: Column, offered: pa.DataType, depth: int) -> pa.DataType | 
     if row.converter is not None:
         return pa.binary() if row.converter.takes(offered, column.wire_typmod) else None
     if isinstance(offered, pa.BaseExtensionType | pa.DictionaryType | pa.RunEndEncodedType):
-        return _encoded(column, bare(offered), depth)
+        plain = _encoded(column, bare(offered), depth)
+        return _labels(offered) if row.kernel is Kernel.ENUM and plain is not None else plain
     if row.kernel in _NESTED:
         if depth == MAX_DEPTH:
             return None
@@ -155,6 +157,15 @@ def _word(_column: Column, natural: pa.DataType, offered: pa.DataType) -> pa.Dat
 
 def _text(_column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.DataType | None:
     return pa.utf8() if is_text(offered) else None
+
+
+def _labels(offered: pa.DataType) -> pa.DataType:
+    """Labels in a dictionary stay in one, which is looked at once; others are text."""
+    if isinstance(offered, pa.BaseExtensionType):
+        return _labels(offered.storage_type)
+    if isinstance(offered, pa.DictionaryType):
+        return pa.dictionary(pa.int32(), pa.utf8(), ordered=offered.ordered)
+    return pa.utf8()
 
 
 def _bytes(_column: Column, _natural: pa.DataType, offered: pa.DataType) -> pa.DataType | None:

@@ -26,6 +26,8 @@ def convert(array: AnyArray, to: pa.DataType) -> AnyArray:
     if isinstance(array, pa.ExtensionArray):
         return convert(array.storage, to)
     if isinstance(array, pa.DictionaryArray):
+        if isinstance(to, pa.DictionaryType):
+            return _reindexed(array, to)
         return convert(_decoded(array), to)
     if isinstance(array, pa.RunEndEncodedArray):
         return convert(_expanded(array), to)
@@ -33,6 +35,11 @@ def convert(array: AnyArray, to: pa.DataType) -> AnyArray:
         return _lists(array, to)
     if isinstance(array, pa.StructArray):
         return _structs(array, to)
+    if isinstance(to, pa.DictionaryType) and not pa.types.is_null(array.type):
+        words: Any = convert(array, to.value_type)
+        return pa.DictionaryArray.from_arrays(
+            _counted(len(words)).cast(to.index_type), words, ordered=to.ordered
+        )
     return _leaves(array, to)
 
 
@@ -181,6 +188,17 @@ def _decoded(array: pa.DictionaryArray[Any, Any]) -> AnyArray:
     check = pa.DictionaryArray.from_arrays(array.indices, pa.nulls(len(words)), safe=False)
     validated(check)
     return _taken(words, array.indices)
+
+
+def _reindexed(array: pa.DictionaryArray[Any, Any], to: pa.DictionaryType[Any, Any]) -> AnyArray:
+    """Convert the words and the indices; whether these lead to a word is the Encoder's to check."""
+    validated(array.indices)
+    return pa.DictionaryArray.from_arrays(
+        array.indices.cast(to.index_type),
+        convert(array.dictionary, to.value_type),
+        ordered=to.ordered,
+        safe=False,
+    )
 
 
 def _taken(values: AnyArray, indices: AnyArray) -> AnyArray:

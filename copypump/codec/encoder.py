@@ -33,6 +33,7 @@ _FAULTS: dict[int, tuple[type[CopypumpError], str, str]] = {
     Fault.LENGTH: (TransformError, "as many values as rows were expected", "return columns of one length"),
     Fault.BUFFER: (TransformError, "a buffer of its array is shorter than its length tells", _BROKEN),
     Fault.OFFSETS: (TransformError, "the offsets of its array turn back or leave its data", _BROKEN),
+    Fault.INDEX: (TransformError, "an index leads out of its array's dictionary", _BROKEN),
     Fault.ROW_NULL: (TransformError, "the row index is NULL", "keep __copypump_row as it came with each row"),
     Fault.ROW_RANGE: (
         TransformError,

@@ -119,7 +119,8 @@ def _lane(column: Column, type_: pa.DataType) -> Lane:
         case Kernel.TEXT:
             return _text(row.name, typmod)
         case Kernel.ENUM:
-            return {"form": Form.ENUM, "labels": [label.encode() for label in column.wire_type.names]}
+            form = Form.ENUM_INDEX if isinstance(type_, pa.DictionaryType) else Form.ENUM
+            return {"form": form, "labels": [label.encode() for label in column.wire_type.names]}
         case Kernel.BITS:
             bits = typmods.bits(typmod)
             return {"form": Form.BITS, "limit": -1 if bits is None else bits, "exact": row.name == "bit"}

@@ -196,7 +196,9 @@ def test_opaque_bytes_and_typmods():
     assert encoded_type(unknown(), pa.utf8()) is None
     assert encoded_type(unknown(), opaque(unknown().type)) == pa.binary()
     assert encoded_type(numeric(5, 2), opaque(column("numeric").type)) == pa.binary()
-    assert encoded_type(unknown("mood", "e"), pa.dictionary(pa.int8(), pa.utf8())) == pa.utf8()
+    labels = pa.dictionary(pa.int32(), pa.utf8())
+    assert encoded_type(unknown("mood", "e"), pa.dictionary(pa.int8(), pa.large_utf8())) == labels
+    assert encoded_type(unknown("mood", "e"), pa.utf8()) == pa.utf8()
     assert through(unknown("mood", "e"), pa.array(["sad"])) == reference.rows([[b"sad"]])
     array = pa.ExtensionArray.from_storage(opaque(unknown().type), pa.array([b"\0\1"], pa.binary()))
     assert through(unknown(), array) == reference.rows([[b"\0\1"]])

@@ -39,7 +39,10 @@ def through(tree: Tree, array: Any) -> bytes:
 
 
 def assert_plain(type_: pa.DataType) -> None:
-    """Nothing is left in a type that the Encoder would have to undo."""
+    """Nothing is left in a type that the Encoder would have to undo; labels it takes in a dictionary."""
+    if isinstance(type_, pa.DictionaryType):
+        assert (type_.index_type, type_.value_type) == (pa.int32(), pa.utf8())
+        return
     assert not isinstance(type_, pa.BaseExtensionType | pa.DictionaryType | pa.RunEndEncodedType)
     assert "large" not in str(type_)
     assert "view" not in str(type_)
@@ -361,6 +364,34 @@ def test_integers_beyond_a_float4_do_not_fit_a_vector():
     array = pa.array([[2**24], None, [2**24 + 1]], pa.list_(pa.int64()))
     assert "does not fit" in fails(VECTOR, array, 2)
     assert through(VECTOR, array.slice(0, 2)) == rows(VECTOR, [[2**24], None])
+
+
+@pytest.mark.parametrize("index", [pa.int8(), pa.uint8(), pa.int16(), pa.int64(), pa.uint64()], ids=str)
+@pytest.mark.parametrize("words", [pa.utf8(), pa.large_utf8(), pa.string_view()], ids=str)
+def test_labels_in_any_dictionary(index, words):
+    dictionary = pa.array(["ok", None, "unused", "sad"]).cast(words)
+    array = pa.DictionaryArray.from_arrays(pa.array([3, None, 0, 1, 3], index), dictionary)
+    values = ["sad", None, "ok", None, "sad"]
+    for cut in range(4):
+        assert through(MOOD, array.slice(cut)) == rows(MOOD, values[cut:])
+    lists = pa.ListArray.from_arrays(pa.array([0, 2, 2, 5], pa.int32()), array)
+    held = [values[:2], [], values[2:]]
+    assert through(array_of(MOOD), lists.slice(1)) == rows(array_of(MOOD), held[1:])
+    bad = pa.DictionaryArray.from_arrays(pa.array([0, 2], index), dictionary)
+    assert "no label" in fails(MOOD, bad, 1)
+    lying = pa.DictionaryArray.from_arrays(pa.array([0, 100], index), dictionary, safe=False)
+    assert "dictionary" in fails(MOOD, lying, 1, TransformError)
+
+
+def test_labels_in_dictionaries_that_are_taken_apart():
+    """List views and runs go through Arrow's take, and come out with a word for each value."""
+    array = pa.array(["ok", "sad", None, "ok"]).dictionary_encode()
+    views = pa.ListViewArray.from_arrays(pa.array([2, 0], pa.int32()), pa.array([2, 2], pa.int32()), array)
+    assert through(array_of(MOOD), views) == rows(array_of(MOOD), [[None, "ok"], ["ok", "sad"]])
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([1, 4, 5, 6], pa.int32()), array)
+    assert through(MOOD, runs.slice(2)) == rows(MOOD, ["sad", "sad", None, "ok"])
+    again = pa.DictionaryArray.from_arrays(pa.array([3, 1, 2, None]), array)
+    assert through(MOOD, again) == rows(MOOD, ["ok", "sad", None, None])
 
 
 def test_fixed_size_lists():

@@ -627,3 +627,95 @@ def test_not_null_above_nested_values():
     with pytest.raises(CastError, match="NOT NULL") as caught:
         encoder.encode([pa.array([[1], None], INTS)], 2, first_row=0)
     assert caught.value.row == 2
+
+
+# ---- labels in a dictionary
+
+INDEXED = pa.dictionary(pa.int32(), pa.utf8())
+# Of up to 16 bytes and of more, some alike in their first 16, and none at all.
+LABELS = ("", "x" * 16, "x" * 17, *(f"{'y' * 16}{i}" for i in range(40)), *map(str, range(300)), "z" * 63)
+MANY = ServerType(16600, "public", "many", "e", names=LABELS)
+MANIES = ServerType(16601, "public", "_many", parts=(MANY,), is_array=True)
+
+
+def indexed(indices: list[int | None], words: pa.Array) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), words, safe=False)
+
+
+def encode_labels(array: pa.Array, *, not_null: bool = False) -> bytes:
+    column = Column("c", MANIES if pa.types.is_list(array.type) else MANY, -1, "many", not_null=not_null)
+    encoder = Encoder([EncodedColumn(column, array.type)])
+    return bytes(encoder.encode([array], len(array), first_row=0))
+
+
+def labels_fail(array: pa.Array, row: int | None, kind: type[Exception] = CastError, **more: bool) -> str:
+    with pytest.raises(kind) as caught:
+        encode_labels(array, **more)
+    assert (caught.value.column, caught.value.row) == ("c", row)
+    return caught.value.message
+
+
+def test_every_label_of_a_dictionary():
+    labels = [label.encode() for label in LABELS]
+    array = indexed(list(range(len(LABELS))), pa.array(LABELS))
+    assert encode_labels(array) == reference.rows([labels])
+    assert encode_labels(pa.array(LABELS)) == reference.rows([labels])
+    for start in (0, 3, 50):
+        words = pa.array(LABELS).slice(start)  # a sliced dictionary, and sliced indices
+        backwards = indexed(list(range(len(words)))[::-1], words).slice(2, 9)
+        assert encode_labels(backwards) == reference.rows([labels[start:][::-1][2:11]])
+
+
+def test_nulls_of_a_dictionary_are_nulls():
+    words = pa.array(["bad", "1", None, "2", "bad"]).slice(1, 3)
+    array = indexed([0, None, 1, 2, 0, 1], words)
+    expected = [b"1", None, None, b"2", b"1", None]
+    assert encode_labels(array) == reference.rows([expected])
+    assert encode_labels(array.slice(2, 3)) == reference.rows([expected[2:5]])
+    assert "NOT NULL" in labels_fail(array.slice(2), 1, not_null=True)
+    lists = pa.ListArray.from_arrays(pa.array([0, 2, 6], pa.int32()), array)
+    assert encode_labels(lists) == encode_labels(pa.array([["1", None], [None, "2", "1", None]]))
+    nothing = indexed([None, None], pa.array([], pa.utf8()))
+    assert encode_labels(nothing) == reference.rows([[None, None]])
+
+
+def test_labels_that_nobody_uses_may_be_anything():
+    words = pa.array([b"bad", b"\xff", b"7", b"x" * 100]).view(pa.utf8())
+    assert encode_labels(indexed([2, 2], words)) == reference.rows([[b"7", b"7"]])
+    buffers = [pa.py_buffer(b"\0"), pa.py_buffer(struct.pack("<i", 99))]
+    hidden = pa.DictionaryArray.from_buffers(INDEXED, 1, buffers, words)
+    assert encode_labels(hidden) == reference.rows([[None]])
+    for i in (0, 1, 3):
+        assert labels_fail(indexed([2, i], words), 2) == "the text is no label of many"
+
+
+@pytest.mark.parametrize("index", [4, -1, 2**31 - 1, -(2**31)])
+def test_indices_that_leave_the_dictionary(index):
+    words = pa.array(["1", "2", "3", None])
+    assert "index" in labels_fail(indexed([0, index], words), 2, TransformError)
+    assert "index" in labels_fail(indexed([index], pa.array([], pa.utf8())), 1, TransformError)
+
+
+@pytest.mark.parametrize("offsets", [(0, 1, 1 << 30), (0, -1, 1), (2, 0, 2), (-5, 1, 2)])
+def test_dictionaries_whose_offsets_lie(offsets):
+    memory = bytearray(struct.pack("<3i", 0, 1, 2))
+    array = indexed(
+        [0, 1], pa.Array.from_buffers(pa.utf8(), 2, [None, pa.py_buffer(memory), pa.py_buffer(b"12")])
+    )
+    assert encode_labels(array) == reference.rows([[b"1", b"2"]])
+    memory[:] = struct.pack("<3i", *offsets)  # now, because pyarrow looks when it makes a dictionary
+    with pytest.raises(TransformError, match="offsets"):
+        encode_labels(array)
+
+
+@pytest.mark.parametrize("spoiled", range(3))
+def test_buffers_of_dictionaries_that_are_too_short(spoiled):
+    parts = (bytes(36), b"\xff\xff", struct.pack("<10i", *range(10)))  # indices; validity and offsets
+    indices, validity, offsets = buffers = [pa.allocate_buffer(len(p), resizable=True) for p in parts]
+    for buffer, part in zip(buffers, parts, strict=True):
+        memoryview(buffer).cast("B")[:] = part
+    words = pa.Array.from_buffers(pa.utf8(), 9, [validity, offsets, pa.py_buffer(b"123456789")])
+    array = pa.DictionaryArray.from_buffers(INDEXED, 9, [None, indices], words)
+    assert encode_labels(array) == reference.rows([[b"1"] * 9])
+    buffers[spoiled].resize(len(parts[spoiled]) - 1)
+    assert "shorter" in labels_fail(array, None, TransformError)
