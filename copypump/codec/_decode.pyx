@@ -83,6 +83,11 @@ def words32(Fields fields, int column, uintptr_t address):
     cdef const uint8_t *at
     cdef Outcome outcome = Outcome(-1, OK, 0)
     cdef Py_ssize_t row, rows = fields.rows
+    if fields.common_length(column) == 4:
+        with nogil:
+            for row in range(rows):
+                out[row] = load32(fields.base + positions[row])
+        return -1, OK, 0
     with nogil:
         for row in range(rows):
             if positions[row] < 0:
@@ -103,6 +108,11 @@ def words64(Fields fields, int column, uintptr_t address):
     cdef const uint8_t *at
     cdef Outcome outcome = Outcome(-1, OK, 0)
     cdef Py_ssize_t row, rows = fields.rows
+    if fields.common_length(column) == 8:
+        with nogil:
+            for row in range(rows):
+                out[row] = load64(fields.base + positions[row])
+        return -1, OK, 0
     with nogil:
         for row in range(rows):
             if positions[row] < 0:
@@ -144,6 +154,12 @@ def offsets(Fields fields, int column, int version, uintptr_t address):
     cdef int32_t length, total = 0
     cdef Outcome outcome = Outcome(-1, OK, 0)
     cdef Py_ssize_t row, rows = fields.rows
+    length = fields.common_length(column)
+    if length >= 0 and version < 0:
+        with nogil:
+            for row in range(rows + 1):
+                out[row] = <int32_t>row * length
+        return -1, OK, rows * length
     with nogil:
         out[0] = 0
         for row in range(rows):
@@ -209,6 +225,34 @@ def clear_unused_bits(Py_ssize_t rows, uintptr_t bits, uintptr_t offsets, uintpt
                 data[offset[row + 1] - 1] &= <uint8_t>(0xFF00 >> (count[row] % 8))
 
 
+cdef void gather_alike(
+    const uint8_t *base, const uint8_t *end, const int32_t *positions, Py_ssize_t rows, Py_ssize_t length,
+    uint8_t *out,
+) noexcept nogil:
+    """Copy fields of one length together."""
+    cdef Py_ssize_t row, roomy = rows
+    # As in `gather`: short values are copied with what follows them, where 64 bytes are left on both sides.
+    while roomy and ((rows - roomy + 1) * length < 64 or end - base - positions[roomy - 1] < 64):
+        roomy -= 1
+    if length == 1:
+        roomy = rows
+        for row in range(rows):
+            out[row] = base[positions[row]]
+    elif length <= 16:
+        for row in range(roomy):
+            memcpy(out + row * length, base + positions[row], 16)
+    elif length <= 32:
+        for row in range(roomy):
+            memcpy(out + row * length, base + positions[row], 32)
+    elif length <= 64:
+        for row in range(roomy):
+            memcpy(out + row * length, base + positions[row], 64)
+    else:
+        roomy = 0
+    for row in range(roomy, rows):
+        memcpy(out + row * length, base + positions[row], length)
+
+
 def gather(Fields fields, int column, int skip, uintptr_t offsets, uintptr_t address):
     """Copy fields together, without their first `skip` bytes, where they were measured."""
     cdef const int32_t *positions = fields.positions(column)
@@ -219,6 +263,11 @@ def gather(Fields fields, int column, int skip, uintptr_t offsets, uintptr_t add
     cdef const uint8_t *at
     cdef int32_t length
     cdef Py_ssize_t row, rows = fields.rows
+    length = fields.common_length(column) - skip
+    if length >= 0:
+        with nogil:
+            gather_alike(fields.base + skip, fields.end, positions, rows, length, out)
+        return
     with nogil:
         to_end = out + offset[rows]
         for row in range(rows):

@@ -58,8 +58,17 @@ def dates(Fields fields, int column, uintptr_t address, Py_ssize_t start, bint k
     cdef int32_t *out = <int32_t *>address
     cdef const uint8_t *at
     cdef int32_t day
+    cdef int odd = 0
     cdef Outcome outcome = Outcome(-1, OK, 0)
     cdef Py_ssize_t row, rows = fields.rows
+    if start == 0 and fields.common_length(column) == 4:
+        with nogil:
+            for row in range(rows):
+                day = <int32_t>load32(fields.base + positions[row])
+                odd |= (day < FIRST_DAY) | (day > LAST_DAY)
+                out[row] = <int32_t>(<uint32_t>day + <uint32_t>EPOCH_DAYS)
+        if not odd:
+            return -1, OK, 0
     with nogil:
         for row in range(start, rows):
             if positions[row] < 0:

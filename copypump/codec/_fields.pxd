@@ -10,9 +10,15 @@ cdef struct Outcome:
     int64_t number
 
 
+cdef enum:
+    MAY_BE_NULL = -1
+
+
 cdef class Fields:
     cdef const uint8_t[::1] data
     cdef uint8_t[::1] places
+    cdef int32_t *lengths  # of the block; NULL where nobody looked
+    cdef object lengths_held
     cdef const uint8_t *base
     cdef const uint8_t *end
     cdef Py_ssize_t stride
@@ -20,3 +26,7 @@ cdef class Fields:
     cdef readonly Py_ssize_t rows
 
     cdef int32_t *positions(self, int column) except NULL
+
+    # The length that all fields of a column have; below zero where they vary, or one may be NULL.
+    cdef inline int32_t common_length(self, int column) noexcept:
+        return self.lengths[column] if self.lengths != NULL else MAY_BE_NULL

@@ -21,6 +21,12 @@ cdef class Fields:
         self.base = &self.data[0] + start
         self.end = &self.data[0] + end
         place(self, block.positions, block.columns, block.rows, block.stride)
+        cdef uint8_t[::1] lengths = block.lengths
+        if lengths is not None and self.columns:
+            if lengths.shape[0] != 4 * self.columns:
+                raise ValueError("the block's lengths are not one for each column")
+            self.lengths = <int32_t *>&lengths[0]
+            self.lengths_held = lengths
 
     def inside(self, positions, int columns, Py_ssize_t rows):
         """Give what stands within these fields, as fields: `columns` of `rows`, one behind the other."""
@@ -36,6 +42,8 @@ cdef class Fields:
         if not 0 <= row < self.rows:
             raise IndexError("no such row in the block")
         self.positions(column)[row] = -1
+        if self.lengths != NULL:
+            self.lengths[column] = MAY_BE_NULL
 
     cdef int32_t *positions(self, int column) except NULL:
         if not 0 <= column < self.columns:
@@ -60,6 +68,8 @@ def nulls(Fields fields, int column):
     cdef const int32_t *positions = fields.positions(column)
     cdef Py_ssize_t row, rows = fields.rows
     cdef uint32_t count = 0
+    if fields.common_length(column) != MAY_BE_NULL:
+        return 0
     with nogil:
         for row in range(rows):
             count += <uint32_t>positions[row] >> 31

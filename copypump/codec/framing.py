@@ -49,6 +49,8 @@ class Block:
     `first_row` counts from 0 in the stream. `positions`, where asked for, is a buffer of int32, one column
     after the other: positions[c * stride + r] is the offset from `start` of field c's data in row r, -1 for
     NULL; its length stands big-endian in the four bytes before. All of them were checked by the Framer.
+    `lengths` is an int32 for each column: the length that all of its fields have, -1 if one may be NULL, -3
+    if none is and their lengths may vary; None where nobody looked.
     """
 
     data: bytes | bytearray
@@ -59,6 +61,7 @@ class Block:
     columns: int
     positions: pa.Buffer | None = None
     stride: int = 0
+    lengths: bytearray | None = None
 
     @property
     def nbytes(self) -> int:
@@ -154,6 +157,7 @@ class Framer:
         # An odd number of cache lines a column keeps the columns out of each other's cache sets.
         stride = 16 * (-(-max_rows // 16) | 1) if self._allocate else 0
         positions = self._allocate(4 * self.columns * stride) if self._allocate else None
+        lengths = bytearray(4 * self.columns) if self._allocate else None
         status, rows, stop, detail, field = _framing.scan(
             data,
             at,
@@ -163,10 +167,11 @@ class Framer:
             self._max_row_bytes,
             positions.address if positions is not None else 0,
             stride,
+            lengths,
         )
         block = None
         if rows:
-            block = Block(data, at, stop, rows, self.rows, self.columns, positions, stride)
+            block = Block(data, at, stop, rows, self.rows, self.columns, positions, stride, lengths)
             self.rows += rows
         if status > Scan.TRAILER:
             self._offset += stop - at

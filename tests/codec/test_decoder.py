@@ -119,6 +119,46 @@ def test_texts_of_every_length_at_every_place(length: int) -> None:
 # --- the faults, one by one ---
 
 
+@pytest.mark.parametrize("length", range(131))
+def test_texts_all_of_one_length(length: int) -> None:
+    # The last rows of a block are copied otherwise than those before them; other columns shift where that is.
+    for rows in (1, 2, 5, 70):
+        texts = [bytes(65 + (i + k) % 26 for k in range(length)) for i in range(rows)]
+        assert decode(column("bytea"), list(texts), None, rows).to_pylist() == texts
+        columns = [column("text", name=name) for name in "abc"]
+        (block,) = blocks([stream([[text, text, b"ends"] for text in texts])], 3, batch_rows=rows)
+        batch = Decoder(columns).decode(block)
+        for place in (0, 1):
+            assert [text.encode() for text in batch.column(place).to_pylist()] == texts
+
+
+@pytest.mark.parametrize(
+    ("name", "width"), [("int4", 4), ("int8", 8), ("date", 4), ("bool", 1), ("uuid", 16), ("float8", 8)]
+)
+def test_one_wrong_length_in_all_rows_is_a_fault_of_the_first(name: str, width: int) -> None:
+    for length in (0, width - 1, width + 1):
+        (block,) = blocks([stream([[bytes(length)]] * 9)], 1)
+        with pytest.raises(DecodeError, match=f"{length}") as caught:
+            Decoder([column(name)]).decode(block)
+        assert caught.value.row == 1
+
+
+def test_one_odd_date_among_many() -> None:
+    days = [struct.pack(">i", day) for day in range(-50, 50)]
+    for odd in (2**31 - 1, -(2**31)):
+        for place in (0, 50, 99):
+            fields: list[bytes | None] = [*days]
+            fields[place] = struct.pack(">i", odd)
+            made = decode(column("date"), fields, None, 1000)
+            expected = [day + 10957 for day in range(-50, 50)]
+            expected[place] = odd
+            assert made.cast(pa.int32()).to_pylist() == expected
+    (block,) = blocks([stream([[day] for day in [*days, struct.pack(">i", 2145031949)]])], 1)
+    with pytest.raises(DecodeError) as caught:
+        Decoder([column("date")]).decode(block)
+    assert caught.value.row == 101
+
+
 def number(digits: list[int], weight: int = 0, sign: int = 0, dscale: int = 0) -> bytes:
     return struct.pack(f">HhHH{len(digits)}H", len(digits), weight, sign, dscale, *digits)
 

@@ -194,6 +194,26 @@ def test_nbytes_counts_rows_and_positions() -> None:
     assert block.nbytes == 3 * len(row([b"x", None])) + 3 * 2 * 4
 
 
+def test_lengths_tell_what_all_fields_share() -> None:
+    rows: list[list[bytes | None]] = [
+        [b"four", b"a", b"x", None, b"", b"l" * 2000, b"n"],
+        [b"more", b"ab", None, None, b"", b"l" * 2000, b"n"],
+        [b"that", b"a", b"x", None, b"", b"l" * 2000, None],
+    ]
+    shared = [4, -3, -1, -1, 0, 2000, -1]
+    (block,) = blocks([stream(rows)], 7)
+    assert block.lengths is not None
+    assert memoryview(block.lengths).cast("i").tolist() == shared
+    # Each block by itself, and whatever part of a row follows it: never more than is true of its rows.
+    for pieces in cuts(stream(rows)):
+        for block in blocks(pieces, 7):
+            assert block.lengths is not None
+            told = memoryview(block.lengths).cast("i").tolist()
+            for length, column in zip(told, zip(*fields(block), strict=True), strict=True):
+                lengths = {-1 if field is None else len(field) for field in column}
+                assert length == -1 or (-1 not in lengths and (length == -3 or lengths == {length}))
+
+
 def test_native_arguments_are_checked() -> None:
     data = bytearray(10)
     for arguments in [
@@ -204,4 +224,6 @@ def test_native_arguments_are_checked() -> None:
     ]:
         with pytest.raises(ValueError, match=r"window|fit each other"):
             _framing.scan(data, *arguments)
+    with pytest.raises(ValueError, match="lengths do not fit"):
+        _framing.scan(data, 0, 10, 2, 1, 9, 0, 0, bytearray(7))
     assert _framing.scan(b"", 0, 0, 1, 1, 9, 0, 0) == (Scan.MORE, 0, 0, 2, 0)
