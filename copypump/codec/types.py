@@ -169,7 +169,9 @@ TYPES: tuple[PgType, ...] = (
     PgType("xid", 28, Kernel.FIXED32, _always(pa.uint32())),
     PgType("cid", 29, Kernel.FIXED32, _always(pa.uint32())),
     PgType("json", 114, Kernel.TEXT, _always(pa.json_()), ("utf8",), kept="the text as it was written"),
-    PgType("xml", 142, Kernel.TEXT, _always(pa.utf8()), kept="the text; the server leaves out its declaration"),
+    PgType(
+        "xml", 142, Kernel.TEXT, _always(pa.utf8()), kept="the text; the server leaves out its declaration"
+    ),
     PgType("float4", 700, Kernel.FIXED32, _always(pa.float32()), kept=_BITS),
     PgType("float8", 701, Kernel.FIXED64, _always(pa.float64()), kept=_BITS),
     PgType("unknown", 705, Kernel.TEXT, _always(pa.utf8())),
