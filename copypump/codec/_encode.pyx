@@ -11,8 +11,8 @@ cursor for each row took 101 ns, and in tiles of 32 rows 160 ns, both without th
 
 Values that hold others are written by functions of their own, through a pointer in their lane; the columns'
 own switch is not called from there (see _encode_leaves.pxd), and lineitem takes what it took without them.
-Per value, of what bench/codec.py makes: an int4[] 21 ns, a text[] 41 ns, a composite of int4 and text 14 ns, an
-enum in a dictionary 6 ns, an hstore 49 ns. A length word is filled in behind the value's last part.
+Per value, of what bench/codec.py makes: an int4[] 21 ns, a text[] 41 ns, a composite of int4 and text 14 ns,
+an enum in a dictionary 6 ns, an hstore 49 ns. A length word is filled in behind the value's last part.
 
 No buffer is trusted to stay as it was when it was checked: lengths are compared with what is left of the
 input and of the output again, just before each copy.
