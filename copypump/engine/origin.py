@@ -172,10 +172,7 @@ def begin_origin(
 
     """
     source.begin_source()
-    if origin.table is not None:
-        lock_table(source, origin.table)
-        if options.where is None and origin.table.kind in FORBIDDEN:
-            forbid_relations(source, FORBIDDEN[origin.table.kind])
+    _lock(source, origin, options)
     again = plan_origin(source, options, transform, landing)
     if again != origin:
         raise RefusedError(
@@ -186,6 +183,25 @@ def begin_origin(
         )
     for setting in origin.settings:
         source.execute(setting)
+
+
+def join_origin(source: Session, origin: Origin, options: Options) -> None:
+    """Make a transaction that holds the snapshot of `begin_origin`'s ready to read the same.
+
+    Raises SourceError, 55P03 among others: somebody waits to lock the table, and we would wait behind him
+    while he waits for the run.
+    """
+    _lock(source, origin, options, nowait=True)
+    for setting in origin.settings:
+        source.execute(setting)
+
+
+def _lock(source: Session, origin: Origin, options: Options, *, nowait: bool = False) -> None:
+    if origin.table is None:
+        return
+    lock_table(source, origin.table, nowait=nowait)
+    if options.where is None and origin.table.kind in FORBIDDEN:
+        forbid_relations(source, FORBIDDEN[origin.table.kind])
 
 
 def copy_query(query: sql.Composable) -> sql.Composable:

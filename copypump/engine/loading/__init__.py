@@ -1,0 +1,18 @@
+"""How rows land: a function for each entry of the table of modes, which decides its statements."""
+
+from __future__ import annotations
+
+from copypump.engine.loading import direct
+from copypump.engine.loading.loading import Landing, Loading, MakeLoading
+
+# By the mode's name; "" is a run without a mode.
+LOADINGS: dict[str, MakeLoading] = {
+    "": direct.empty,
+    "append": direct.append,
+    "truncate": direct.truncate,
+}
+
+
+def make_loading(landing: Landing) -> Loading:
+    """Decide how rows land, in the mode that the options name."""
+    return LOADINGS[landing.options.mode or ""](landing)
