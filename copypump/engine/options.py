@@ -20,6 +20,9 @@ DEFAULT_BATCH_BYTES = 2 << 20
 DEFAULT_BATCH_ROWS = 65_536
 MAX_BATCH_BYTES = 1 << 30
 
+# A chunk's commit costs some milliseconds on each side, and a worker moves this in about a second.
+DEFAULT_CHUNK_BYTES = 256 << 20
+
 TransformSpec = str | Callable[..., Any]
 
 
@@ -46,6 +49,10 @@ class PumpOptions(TypedDict, total=False):
             takes text, the target casts it back.
         on_unrepresentable: what becomes of values without a place in Arrow, in columns that are read: a name
             of `codec.policy.Policy` for all columns, or one by column name ("" for all others).
+        jobs: how many workers copy at once, or "auto".
+        split: a name in `engine.splits.SPLITS`, or "auto".
+        split_by: the column to cut by.
+        chunk_bytes: about how many bytes of the source's table one chunk has at most.
 
     """
 
@@ -63,6 +70,10 @@ class PumpOptions(TypedDict, total=False):
     batch_bytes: int
     types: Mapping[str, str]
     on_unrepresentable: str | Mapping[str, str]
+    jobs: int | str
+    split: str
+    split_by: str | None
+    chunk_bytes: int
 
 
 def is_text(wish: str) -> bool:
@@ -88,6 +99,10 @@ class Options:
     batch_bytes: int = DEFAULT_BATCH_BYTES
     types: Mapping[str, str] = field(default_factory=dict)
     on_unrepresentable: Mapping[str, str] = field(default_factory=dict)
+    jobs: int | str = 1
+    split: str = "auto"
+    split_by: str | None = None
+    chunk_bytes: int = DEFAULT_CHUNK_BYTES
 
     @classmethod
     def of(cls, **options: Unpack[PumpOptions]) -> Options:
