@@ -23,8 +23,8 @@ DEFAULT_BATCH_BYTES = 2 << 20
 DEFAULT_BATCH_ROWS = 65_536
 MAX_BATCH_BYTES = 1 << 30
 
-# A chunk's commit, ledger row and queries of its own cost a few milliseconds, its COPY about a second.
-DEFAULT_CHUNK_BYTES = 128 << 20
+# A chunk's commit, ledger row and queries of its own cost some milliseconds on each side, and a worker moves this in about a second.
+DEFAULT_CHUNK_BYTES = 256 << 20
 DEFAULT_RETRIES = 5
 DEFAULT_LEDGER = "copypump"
 AUTO = "auto"
