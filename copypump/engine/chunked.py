@@ -17,7 +17,7 @@ from dataclasses import asdict
 
 from copypump.engine.fingerprint import check_same, fingerprint, saved_options, saved_split
 from copypump.engine.itself import refuse_itself
-from copypump.engine.jobs import Attempts, Coordinator, Job, enter_chunk
+from copypump.engine.jobs import Attempts, Coordinator, Job
 from copypump.engine.landing import begin_landing, wait_for_others
 from copypump.engine.ledger import Committed, Ledger, Record, Superseded
 from copypump.engine.loading import Phase, Step
@@ -276,13 +276,15 @@ class _Run:
         job, run = self._job, self._plan.run
         if job is None:
             return error
-        self._report.chunks_done = done = len(self._coordinator.done) if self._coordinator else len(self._done)
+        done = len(self._coordinator.done if self._coordinator else self._done)
+        self._report.chunks_done = done
         state = (
             f"{done:,} of {len(self._plan.split.chunks):,} chunks are committed;"
             f" copypump resume {run} goes on with the rest"
         )
         told = _told(error)
-        status = "failed" if isinstance(told, CopypumpError) and not isinstance(told, StoppedError) else "stopped"
+        failed = isinstance(told, Exception) and not isinstance(told, StoppedError)
+        status = "failed" if failed else "stopped"
         if not isinstance(error, Superseded):
             self._last_words(status, str(told) if isinstance(told, CopypumpError) else type(told).__name__)
         if isinstance(told, CopypumpError):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from copypump.engine.plan import Plan
-from copypump.errors import RefusedError, Side
+from copypump.errors import RefusedError
 from copypump.postgres.catalog import holds_lock, same_database
 from copypump.postgres.interrupt import Aborted, Interrupt
 from copypump.postgres.session import Session

@@ -21,13 +21,12 @@ from copypump.engine.landing import hold
 from copypump.engine.ledger import Committed, Ledger
 from copypump.engine.moving import OnProgress, move_rows
 from copypump.engine.plan import Plan
-from copypump.engine.report import Counters, Progress, Tally, Watch
+from copypump.engine.report import Counters, Progress, Watch
 from copypump.engine.retries import Retry, classify
 from copypump.engine.splits import Chunk, chunk_copy
 from copypump.engine.workers import Interrupts, Readers, Writers
 from copypump.postgres.catalog import Table, find_table, lock_to_insert
 from copypump.postgres.commit import commit
-from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.session import Session
 
 log = logging.getLogger("copypump.jobs")
@@ -210,7 +209,9 @@ class Coordinator:
             finally:
                 del self._live[chunk.number]
                 with self._lock:
-                    self._ended.add(replace(counters, rows_read=0, rows_written=0, bytes_read=0, bytes_written=0))
+                    self._ended.add(
+                        replace(counters, rows_read=0, rows_written=0, bytes_read=0, bytes_written=0)
+                    )
             return committed
 
         return self._attempts(attempt, f"chunk {chunk.number} ({chunk.label})")

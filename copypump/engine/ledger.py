@@ -179,7 +179,7 @@ class Ledger:
             raise RefusedError(
                 f"the role may not make the ledger, schema {show_name(self.schema)}",
                 side=Side.TARGET,
-                hint="let its owner run once, or GRANT CREATE ON DATABASE; --ledger-schema names another schema",
+                hint="GRANT CREATE ON DATABASE, or let another role run once; --ledger-schema names another",
             ) from None
 
     def guard(self, session: Session, run: str) -> None:
@@ -190,7 +190,8 @@ class Ledger:
 
         """
         [(ours,)] = session.execute(
-            "SELECT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended($1::pg_catalog.text, 0))",
+            "SELECT pg_catalog.pg_try_advisory_xact_lock("
+            "pg_catalog.hashtextextended($1::pg_catalog.text, 0))",
             [run],
         )
         if not ours:
@@ -218,7 +219,8 @@ class Ledger:
             RefusedError: there is a run of this name.
 
         """
-        statement = """INSERT INTO {schema}.runs (run, status, source, target, options, fingerprint, split, version)
+        statement = """INSERT INTO {schema}.runs
+            (run, status, source, target, options, fingerprint, split, version)
             VALUES ($1, 'running', $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING epoch"""
         params: list[Param] = [run, source, target, *map(json.dumps, (options, fingerprint, split)), version]
         rows = session.execute(self._sql(statement), params)
@@ -236,7 +238,8 @@ class Ledger:
         if self.exists(session):
             rows = session.execute(
                 self._sql(
-                    "SELECT run, epoch, status, options, fingerprint, split, snapshots, notes FROM {schema}.runs"
+                    "SELECT run, epoch, status, options, fingerprint, split, snapshots, notes"
+                    " FROM {schema}.runs"
                     " WHERE run OPERATOR(pg_catalog.=) $1"
                 ),
                 [run],
@@ -293,7 +296,7 @@ class Ledger:
         *,
         deadline: float | None = None,
     ) -> None:
-        """Say how the run ended: done, failed or stopped; TimeoutError after `deadline` (of time.monotonic())."""
+        """Say how the run ended: done, failed or stopped; TimeoutError after `deadline` (monotonic)."""
         session.execute(
             self._sql(
                 "UPDATE {schema}.runs SET status = $2, error = $3, changed = pg_catalog.clock_timestamp()"

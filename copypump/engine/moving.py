@@ -47,7 +47,7 @@ def move_rows(
     sink.begin(target)
     copy_out = Source(source)
     copy_out.start(copy)
-    feed, reshaper = _middle(plan, copy_out, counters)
+    feed, reshaper = middle(plan, copy_out, counters)
     move(
         feed, reshaper, target, sink.copy, interrupt, counters, options.batch_bytes, on_progress, interval
     )  # fmt: skip
@@ -87,7 +87,7 @@ def move(
         raise
 
 
-def _middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Reshaper | None]:
+def middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Reshaper | None]:
     """What stands between the two COPYs: all of it, or for rows that go through whole, the framing alone."""
     options, decoding = plan.options, plan.decoding
     positions = decoding is not None or plan.rewriter is not None

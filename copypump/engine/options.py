@@ -23,7 +23,7 @@ DEFAULT_BATCH_BYTES = 2 << 20
 DEFAULT_BATCH_ROWS = 65_536
 MAX_BATCH_BYTES = 1 << 30
 
-# A chunk's commit, ledger row and queries of its own cost some milliseconds on each side, and a worker moves this in about a second.
+# A chunk's commit, ledger row and own queries cost some milliseconds; a worker moves this in about a second.
 DEFAULT_CHUNK_BYTES = 256 << 20
 DEFAULT_RETRIES = 5
 DEFAULT_LEDGER = "copypump"

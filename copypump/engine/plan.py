@@ -19,8 +19,8 @@ from copypump.codec.decoder import ROW_INDEX
 from copypump.codec.policy import POLICIES, Policy
 from copypump.codec.rewrite import Rewriter, Walked
 from copypump.codec.spelling import is_opaque, parse_arrow_type, spelling
-from copypump.engine.differences import find_differences
 from copypump.engine.destination import Destination, find_landing, plan_destination
+from copypump.engine.differences import find_differences
 from copypump.engine.loading import Landing, Loading, make_loading
 from copypump.engine.mapping import Hidden, Mapping, Value, Wire, make_mapping
 from copypump.engine.options import AUTO, Options, is_text
@@ -206,7 +206,7 @@ def make_plan(
     many = decided is not None or len(split.chunks) > 1 or options.run_id is not None
     run = (options.run_id or new_run_id()) if many else ""
     if many:
-        check_many(destination, options)
+        check_many(destination)
     loading = make_loading(
         Landing(target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run)
     )
@@ -244,12 +244,17 @@ def plan_split(source: Session, origin: Origin, options: Options) -> Split:
     """
     mode = options.load_mode
     if mode is not None and mode.single:
-        if options.jobs not in (1, AUTO) or options.split not in (AUTO, "none") or options.split_by is not None:
+        if (
+            options.jobs not in (1, AUTO)
+            or options.split not in (AUTO, "none")
+            or options.split_by is not None
+        ):
             raise RefusedError(
                 f"mode {mode.name} goes with one job and no split: {mode.single}",
                 hint="--mode replace loads a new table by many workers, and swaps it in at the end",
             )
-        return Split.of("none", [Chunk(1, "all rows")], stable=True, reasons=[f"mode {mode.name}: {mode.single}"])
+        reason = f"mode {mode.name}: {mode.single}"
+        return Split.of("none", [Chunk(1, "all rows")], stable=True, reasons=[reason])
     return choose_split(
         source,
         origin,
@@ -259,13 +264,13 @@ def plan_split(source: Session, origin: Origin, options: Options) -> Split:
     )
 
 
-def check_many(destination: Destination, options: Options) -> None:
+def check_many(destination: Destination) -> None:
     """RefusedError where chunks cannot commit one by one into the target."""
     table = destination.table
     if table is None or table.persistence == "p":
         return
     why = (
-        "the target is unlogged: a crash of its server would empty it, and leave the ledger, which says what is there"
+        "the target is unlogged: a crash of its server would empty it, and not the ledger"
         if table.persistence == "u"
         else "the target is temporary: workers have sessions of their own, which do not see it"
     )

@@ -52,8 +52,12 @@ class Counters:
 
     def add(self, other: Counters) -> None:
         """Count in what another part of the run has counted."""
-        for name in ("rows_read", "rows_written", "bytes_read", "bytes_written", "source_wait", "target_wait"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.rows_read += other.rows_read
+        self.rows_written += other.rows_written
+        self.bytes_read += other.bytes_read
+        self.bytes_written += other.bytes_written
+        self.source_wait += other.source_wait
+        self.target_wait += other.target_wait
         for name, stage in other.stages.items():
             self.stages[name].busy += stage.busy
             self.stages[name].waiting += stage.waiting

@@ -48,7 +48,7 @@ def release_savepoint(session: Session) -> None:
 
 
 def recover(session: Session) -> bool:
-    """End what goes on since `set_savepoint`, however it stands; whether the session still holds its snapshot.
+    """End what goes on since `set_savepoint`; whether the session still holds its snapshot.
 
     Takes at most `DEADLINE` seconds; one that does not hold it any more is of no use.
     """

@@ -56,7 +56,7 @@ class Transform:
         return ", ".join(link.name for link in self._links)
 
     def identity(self) -> list[dict[str, str]] | None:
-        """What each function is, for a run that is to be resumed; None when one of them cannot be found again.
+        """What each function is, for a run that is resumed; None when one of them cannot be found again.
 
         Its importable name, and its own `version`, or else the SHA-256 of its module's source.
         """

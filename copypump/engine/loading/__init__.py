@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from copypump.engine.loading import direct
-from copypump.engine.loading.loading import Landing, Loading, MakeLoading
+from copypump.engine.loading.loading import Execute as Execute
+from copypump.engine.loading.loading import Landing as Landing
+from copypump.engine.loading.loading import Loading as Loading
+from copypump.engine.loading.loading import MakeLoading as MakeLoading
+from copypump.engine.loading.loading import Phase as Phase
+from copypump.engine.loading.loading import Step as Step
 
 # By the mode's name; "" is a run without a mode.
 LOADINGS: dict[str, MakeLoading] = {

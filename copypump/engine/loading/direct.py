@@ -1,4 +1,4 @@
-"""Modes whose rows go straight into the target table: append and truncate, and a target that must be empty."""
+"""Modes whose rows go straight into the target table: append, truncate, and a run without a mode."""
 
 from __future__ import annotations
 
