@@ -76,6 +76,8 @@ class CopypumpError(Exception):
         self.hint = hint
         # Which of the connections that were given could not be brought back to idle, and are closed now.
         self.closed: tuple[Side, ...] = ()
+        # Whether the session was lost, or could not be opened, without the server saying why.
+        self.lost = False
         # What the run had done by then (an engine.report.Report), where there was a run.
         self.report: object | None = None
 
@@ -143,6 +145,12 @@ class OutcomeUnknownError(CopypumpError):
     """The connection was lost after COMMIT was sent, and nobody can say yet whether it held."""
 
     exit_code = ExitCode.UNKNOWN
+
+
+class StoppedError(CopypumpError):
+    """A run with a ledger stopped for a reason that time or an administrator ends: it can be resumed."""
+
+    exit_code = ExitCode.RESUMABLE
 
 
 class Terminated(KeyboardInterrupt):

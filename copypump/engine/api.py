@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from copypump.engine.moving import OnProgress
 from copypump.engine.options import Options, PumpOptions
 from copypump.engine.plan import Plan
 from copypump.engine.report import Report
-from copypump.engine.run import OnProgress, dry_run, run
+from copypump.engine.run import dry_run, run
 from copypump.postgres.connect import Connection
 
 

@@ -1,11 +1,7 @@
 """The one table of load modes: how rows land in the target. Imports nothing, so that help can read it.
 
-A new way to land rows is a new entry here. `before` and `after` are the very statements that a run executes
-in the target's transaction, before and after its rows land (how they land is `engine.sink`'s). `{table}`
-stands for the quoted target table, and `{only}` for "ONLY " where an ordinary table may have inheritance
-children, whose rows are none of ours. The first statement of `before` locks the target as the mode needs it.
-`privileges` are those on the table that the statements need, beside INSERT; with one of them, the target is a
-table and no view.
+A new way to land rows is an entry here, and a function of the same name in `engine.loading.LOADINGS`, which
+decides its statements.
 """
 
 from __future__ import annotations
@@ -15,13 +11,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LoadMode:
-    """One way in which rows land; see the module docstring for the statements."""
+    """One way in which rows land.
+
+    `privileges` are those on the table that its statements need, beside INSERT; with one of them, the target
+    is a table and no view. `starts_over`: what has landed so far can be taken away again without touching
+    rows of others, so that chunks which mean nothing under a later snapshot do no harm. `single`, where it is
+    not empty, is why all rows land in one transaction, by one worker.
+    """
 
     name: str
     help: str
-    before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
     privileges: tuple[str, ...] = ()
+    starts_over: bool = False
+    single: str = ""
 
 
 MODES: dict[str, LoadMode] = {
@@ -31,8 +33,9 @@ MODES: dict[str, LoadMode] = {
         LoadMode(
             "truncate",
             "empty the target and load it, in one transaction",
-            before=("TRUNCATE TABLE {only}{table}",),
             privileges=("TRUNCATE",),
+            starts_over=True,
+            single="emptying and loading the target are one transaction",
         ),
     )
 }

@@ -5,12 +5,15 @@ Imports only errors and the tables of modes and policies, so that help can read 
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict, Unpack
 
 from copypump.codec.policy import POLICIES
 from copypump.engine.modes import MODES, LoadMode
+from copypump.engine.splits.chunk import SPLITS
 from copypump.errors import UsageError
 
 # Client CPU over 2,000,000 rows of TPC-H lineitem through a transform, in turn: 4.3 s at 256 kB, 3.5 at
@@ -19,6 +22,15 @@ from copypump.errors import UsageError
 DEFAULT_BATCH_BYTES = 2 << 20
 DEFAULT_BATCH_ROWS = 65_536
 MAX_BATCH_BYTES = 1 << 30
+
+# A chunk's commit, ledger row and own queries cost some milliseconds; a worker moves this in about a second.
+DEFAULT_CHUNK_BYTES = 256 << 20
+DEFAULT_RETRIES = 5
+DEFAULT_LEDGER = "copypump"
+AUTO = "auto"
+AUTO_JOBS = 4  # the most that "auto" chooses: the servers have others to serve
+MAX_JOBS = 256
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,59}")
 
 TransformSpec = str | Callable[..., Any]
 
@@ -46,6 +58,15 @@ class PumpOptions(TypedDict, total=False):
             takes text, the target casts it back.
         on_unrepresentable: what becomes of values without a place in Arrow, in columns that are read: a name
             of `codec.policy.Policy` for all columns, or one by column name ("" for all others).
+        jobs: how many workers move chunks at once; "auto" for as many as suit the machine.
+        split: a name in `engine.splits.SPLITS`, or "auto": how the source is cut into chunks.
+        split_by: the column by whose values it is cut.
+        chunk_bytes: about how many bytes of the source's disk make one chunk, at most.
+        snapshot: whether all chunks are read under one snapshot.
+        run_id: the run's name in the ledger; one is made up where a ledger is needed. A run with a name has
+            a ledger, however small it is.
+        retries: how many times a chunk is tried again.
+        ledger_schema: the schema of the ledger on the target.
 
     """
 
@@ -63,6 +84,14 @@ class PumpOptions(TypedDict, total=False):
     batch_bytes: int
     types: Mapping[str, str]
     on_unrepresentable: str | Mapping[str, str]
+    jobs: int | str
+    split: str
+    split_by: str | None
+    chunk_bytes: int
+    snapshot: bool
+    run_id: str | None
+    retries: int
+    ledger_schema: str
 
 
 def is_text(wish: str) -> bool:
@@ -88,6 +117,14 @@ class Options:
     batch_bytes: int = DEFAULT_BATCH_BYTES
     types: Mapping[str, str] = field(default_factory=dict)
     on_unrepresentable: Mapping[str, str] = field(default_factory=dict)
+    jobs: int | str = 1
+    split: str = AUTO
+    split_by: str | None = None
+    chunk_bytes: int = DEFAULT_CHUNK_BYTES
+    snapshot: bool = True
+    run_id: str | None = None
+    retries: int = DEFAULT_RETRIES
+    ledger_schema: str = DEFAULT_LEDGER
 
     @classmethod
     def of(cls, **options: Unpack[PumpOptions]) -> Options:
@@ -132,6 +169,28 @@ class Options:
             raise UsageError("batch_rows must lie between 1 and 16,777,216")
         if not 1 <= self.batch_bytes <= MAX_BATCH_BYTES:
             raise UsageError(f"batch_bytes must lie between 1 and {MAX_BATCH_BYTES:,}")
+
+        self._check_chunks()
+
+    def _check_chunks(self) -> None:
+        if self.jobs != AUTO and not (isinstance(self.jobs, int) and 1 <= self.jobs <= MAX_JOBS):
+            raise UsageError(f"jobs is {AUTO!r}, or lies between 1 and {MAX_JOBS}")
+        if self.split != AUTO and self.split not in SPLITS:
+            raise UsageError(f"there is no split {self.split!r}", hint=f"splits: {AUTO}, {', '.join(SPLITS)}")
+        if self.chunk_bytes < 1:
+            raise UsageError("chunk_bytes must be positive")
+        if self.retries < 0:
+            raise UsageError("retries must not be negative")
+        if self.run_id is not None and not _RUN_ID.fullmatch(self.run_id):
+            raise UsageError(
+                "a run's name is made of up to 60 letters, digits, and any of . _ : -, and begins with"
+                " a letter or a digit"
+            )
+
+    @property
+    def workers(self) -> int:
+        """How many workers there may be: `jobs`, or as many as suit the machine."""
+        return min(AUTO_JOBS, os.cpu_count() or 1) if isinstance(self.jobs, str) else self.jobs
 
     @property
     def as_text(self) -> frozenset[str]:

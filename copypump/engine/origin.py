@@ -87,12 +87,9 @@ def plan_origin(
         # columns; the very text that will run is parsed below, for its syntax.
         found = describe_query(source, f"(\n{query}\n)", ours=len("(\n"))
         columns, texts = _as_text(found, options)
-        before: sql.Composable = sql.SQL("")
-        if texts:
-            before = sql.SQL("SELECT {} FROM (\n").format(_selected(found, texts))
-        after = sql.SQL("\n) AS q" if texts else "")
-        copy = copy_query(before + sql.SQL(query) + after)
-        parse(source, copy.as_string(), ours=len("COPY (\n") + len(before.as_string()))
+        copy = copy_rows(query, columns, texts)
+        ours = len("COPY (\n") + (len(_head(columns, texts).as_string()) + len("(\n") if texts else 0)
+        parse(source, copy.as_string(), ours=ours)
         return Origin("a query", None, columns, copy, texts, _settings(source, texts, None))
     assert options.table is not None
     table = find_table(source, options.table)
@@ -100,22 +97,13 @@ def plan_origin(
         raise no_such_table(source, options.table, "name it as SQL would: [SCHEMA.]NAME")
     found = _chosen_columns(table, options.columns, transform, landing)
     columns, texts = _as_text(found, options)
-    names = _selected(found, texts)
     settings = _settings(source, texts, table if options.where is None else None)
-    if table.kind == "r" and options.where is None and not texts and not any(c.generated for c in columns):
-        copy = sql.SQL("COPY {} ({}) TO STDOUT (FORMAT BINARY)").format(table.qualified, names)
-    else:
-        select = sql.SQL("SELECT {} FROM {}{}").format(
-            names, sql.SQL("ONLY " if table.kind == "r" else ""), table.qualified
-        )
-        if options.where is not None:
-            # On lines of its own, so that a comment at its end hides nothing of ours.
-            select = sql.SQL("{} WHERE (\n").format(select)
-            ours = len(select.as_string())
-            select = sql.SQL("{}{}\n)").format(select, sql.SQL(options.where))
-            # Parsed now, so that its faults are found, and its tables locked, before anything moves.
-            describe_query(source, select.as_string(), ours=ours)
-        copy = copy_query(select)
+    conditions = () if options.where is None else (options.where,)
+    if conditions:
+        # Parsed now, so that its faults are found, and its tables locked, before anything moves.
+        ours = len(select_rows(table, columns, texts).as_string()) + len(_WHERE)
+        describe_query(source, select_rows(table, columns, texts, conditions).as_string(), ours=ours)
+    copy = copy_rows(table, columns, texts, conditions)
     return Origin(str(table), table, columns, copy, texts, settings)
 
 
@@ -129,13 +117,68 @@ def _as_text(found: Sequence[Column], options: Options) -> tuple[tuple[Column, .
     return tuple(columns), texts
 
 
+# What is the user's stands on lines of its own, so that a comment at its end hides nothing of ours.
+_WHERE = " WHERE (\n"
+_AND = "\n) AND (\n"
+
+
+def copy_rows(
+    rows: Table | str,
+    columns: Sequence[Column],
+    texts: Mapping[str, Column],
+    conditions: Sequence[str] = (),
+    relation: str | None = None,
+) -> sql.Composable:
+    """COPY of a table's or a query's rows TO STDOUT; the arguments as for `select_rows`."""
+    if not conditions and not texts and relation is None:
+        if isinstance(rows, str):
+            return copy_query(sql.SQL(rows))
+        if rows.kind == "r" and not any(column.generated for column in columns):
+            plain = sql.SQL("COPY {} ({}) TO STDOUT (FORMAT BINARY)")
+            return plain.format(rows.qualified, _selected(columns, texts))
+    return copy_query(select_rows(rows, columns, texts, conditions, relation))
+
+
+def select_rows(
+    rows: Table | str,
+    columns: Sequence[Column],
+    texts: Mapping[str, Column],
+    conditions: Sequence[str] = (),
+    relation: str | None = None,
+) -> sql.Composable:
+    """SELECT of a table's rows, or of those of a query, for which all conditions (SQL texts) hold.
+
+    `columns` and `texts` as in Origin. `relation` is a partition's qualified, quoted name, to be read in the
+    table's place.
+    """
+    source: sql.Composable
+    if isinstance(rows, str):
+        source = sql.SQL("(\n{}\n) AS q").format(sql.SQL(rows))
+    elif relation is not None:
+        source = sql.SQL(relation)
+    else:
+        source = sql.SQL("{}{}").format(sql.SQL("ONLY " if rows.kind == "r" else ""), rows.qualified)
+    return _head(columns, texts) + source + where_clause(conditions)
+
+
+def where_clause(conditions: Sequence[str]) -> sql.Composable:
+    """Give the WHERE of conditions that must hold together, each on lines of its own; nothing for none."""
+    if not conditions:
+        return sql.SQL("")
+    return sql.SQL(_WHERE) + sql.SQL(_AND).join(map(sql.SQL, conditions)) + sql.SQL("\n)")
+
+
+def _head(columns: Sequence[Column], texts: Mapping[str, Column]) -> sql.Composable:
+    return sql.SQL("SELECT {} FROM ").format(_selected(columns, texts))
+
+
 def _selected(columns: Sequence[Column], texts: Mapping[str, Column]) -> sql.Composable:
     """The list of columns, with the casts to text."""
     cast = sql.SQL("{0}::pg_catalog.text AS {0}")
     return sql.SQL(", ").join(
         cast.format(sql.Identifier(column.name))
         # What is text on the wire needs no cast, and bpchar's would take off its blanks.
-        if column.name in texts and pg_type(column).kernel is not Kernel.TEXT
+        if column.name in texts and pg_type(texts[column.name]).kernel is not Kernel.TEXT
         else sql.Identifier(column.name)
         for column in columns
     )
@@ -172,10 +215,7 @@ def begin_origin(
 
     """
     source.begin_source()
-    if origin.table is not None:
-        lock_table(source, origin.table)
-        if options.where is None and origin.table.kind in FORBIDDEN:
-            forbid_relations(source, FORBIDDEN[origin.table.kind])
+    _lock(source, origin, options)
     again = plan_origin(source, options, transform, landing)
     if again != origin:
         raise RefusedError(
@@ -186,6 +226,25 @@ def begin_origin(
         )
     for setting in origin.settings:
         source.execute(setting)
+
+
+def join_origin(source: Session, origin: Origin, options: Options) -> None:
+    """Make a transaction that holds the snapshot of `begin_origin`'s ready to read the same.
+
+    Raises SourceError, 55P03 among others: somebody waits to lock the table, and we would wait behind him
+    while he waits for the run.
+    """
+    _lock(source, origin, options, nowait=True)
+    for setting in origin.settings:
+        source.execute(setting)
+
+
+def _lock(source: Session, origin: Origin, options: Options, *, nowait: bool = False) -> None:
+    if origin.table is None:
+        return
+    lock_table(source, origin.table, nowait=nowait)
+    if options.where is None and origin.table.kind in FORBIDDEN:
+        forbid_relations(source, FORBIDDEN[origin.table.kind])
 
 
 def copy_query(query: sql.Composable) -> sql.Composable:

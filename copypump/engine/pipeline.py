@@ -21,7 +21,7 @@ from copypump.codec.decoder import Decoder
 from copypump.codec.framing import HEADER, TRAILER, Block, Framer
 from copypump.codec.rewrite import Rewriter
 from copypump.engine.queue import ByteQueue
-from copypump.engine.report import Counters, Progress
+from copypump.engine.report import Counters, Progress, Watch
 from copypump.engine.reshape import Decoded, Reshaper
 from copypump.errors import CopypumpError, SourceError, TargetError
 from copypump.postgres.interrupt import Aborted, Interrupt
@@ -198,16 +198,16 @@ class Pipeline:
             )
             self._threads.append(thread)
             thread.start()
-        watch = _Watch(self._counters, start)
+        watch = Watch(start)
         left = len(work)
         while left:
             if self._finished.acquire(timeout=interval):
                 left -= 1
             elif on_progress is not None:
-                on_progress(watch.progress())
+                on_progress(watch.progress(self._counters))
         self._count_waits()
         if on_progress is not None:
-            on_progress(watch.progress())
+            on_progress(watch.progress(self._counters))
         if self._error is not None:
             raise self._error
 
@@ -296,26 +296,3 @@ class Pipeline:
         stages["transform"].waiting += self._decoded.get_wait
         stages["encode"].waiting += self._encoded.put_wait if self._reshaper else 0.0
         stages["write"].waiting += self._encoded.get_wait
-
-
-class _Watch:
-    """Turns counters into progress: totals, and the bottleneck since the last look."""
-
-    def __init__(self, counters: Counters, start: float) -> None:
-        self._counters = counters
-        self._start = start
-        self._before: dict[str, float] = {}
-
-    def progress(self) -> Progress:
-        counters = self._counters
-        now = counters.occupied()
-        lately = {name: seconds - self._before.get(name, 0.0) for name, seconds in now.items()}
-        self._before = now
-        return Progress(
-            rows_read=counters.rows_read,
-            rows_written=counters.rows_written,
-            bytes_read=counters.bytes_read,
-            bytes_written=counters.bytes_written,
-            seconds=time.perf_counter() - self._start,
-            bottleneck=max(lately, key=lambda name: lately[name]),
-        )

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import collections.abc
+import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,13 +19,15 @@ from copypump.codec.decoder import ROW_INDEX
 from copypump.codec.policy import POLICIES, Policy
 from copypump.codec.rewrite import Rewriter, Walked
 from copypump.codec.spelling import is_opaque, parse_arrow_type, spelling
+from copypump.engine.destination import Destination, find_landing, plan_destination
 from copypump.engine.differences import find_differences
-from copypump.engine.landing import Destination, find_landing, plan_destination
+from copypump.engine.loading import Landing, Loading, make_loading
 from copypump.engine.mapping import Hidden, Mapping, Value, Wire, make_mapping
-from copypump.engine.options import Options, is_text
+from copypump.engine.options import AUTO, Options, is_text
 from copypump.engine.origin import Origin, is_raw, plan_origin
 from copypump.engine.reshape import Decoding
-from copypump.engine.sink import Sink, cast_on_target, make_sink, staged
+from copypump.engine.sink import cast_on_target, staged
+from copypump.engine.splits import Chunk, Split, choose_split
 from copypump.engine.texts import refuse_changes
 from copypump.errors import RefusedError, Side
 from copypump.postgres.extensions import extensions_of
@@ -38,7 +42,8 @@ INFINITE_INTERVALS = 170000  # the server version that they came with
 class Plan:
     """One run, decided. `decoding` is None where whole rows go through, but for what `rewriter` does in them.
 
-    `rewriter` is None where it would have nothing to do.
+    `rewriter` is None where it would have nothing to do. `many`: chunks commit one by one, with a ledger, in
+    which the run is called `run`; else all is one transaction.
     """
 
     options: Options
@@ -50,9 +55,22 @@ class Plan:
     decoding: Decoding | None
     rewriter: Rewriter | None
     mapping: Mapping
-    sink: Sink
-    statements: tuple[str, ...]
+    loading: Loading
+    split: Split
+    many: bool
+    run: str
     warnings: tuple[str, ...]
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """The very statements that the target will see, in order; those of its chunks once."""
+        create = self.destination.create
+        return (
+            *((create.as_string(),) if create else ()),
+            *self.loading.before,
+            *self.loading.sink.statements,
+            *self.loading.after,
+        )
 
     def describe(self) -> str:
         """The plan as lines of text."""
@@ -82,7 +100,7 @@ class Plan:
 
     def _column_lines(self) -> list[str]:
         """One line a column: its type, what it is read as, where it lands, and through which cast."""
-        cast = {column.name: column for column in self.sink.cast}
+        cast = {column.name: column for column in self.loading.sink.cast}
         rewritten = {walked.index for walked in self.mapping.rewritten}
         lines = []
         for mapped in self.mapping.mapped:
@@ -129,8 +147,16 @@ class Plan:
         return f"{self._source_column(index)}, read as {spelling(read)}{returned}"
 
 
-def make_plan(source: Session, target: Session, options: Options, transform: Transform | None) -> Plan:
+def make_plan(
+    source: Session,
+    target: Session,
+    options: Options,
+    transform: Transform | None,
+    decided: Split | None = None,
+) -> Plan:
     """Decide one run of `options` between two sessions that stand in a transaction each.
+
+    `decided` is how the source was cut when a run began that is now resumed.
 
     Raises:
         RefusedError: anything that cannot hold, before anything is written.
@@ -176,7 +202,14 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
         staged(destination.columns, cast),
         destination.name,
     )
-    sink = make_sink(target, destination, mapping, cast, raw=is_raw(source))
+    split = decided or plan_split(source, origin, options)
+    many = decided is not None or len(split.chunks) > 1 or options.run_id is not None
+    run = (options.run_id or new_run_id()) if many else ""
+    if many:
+        check_many(destination)
+    loading = make_loading(
+        Landing(target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run)
+    )
     hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)}
     forward = transform is None and not hidden and mapping.is_forward(len(origin.columns))
     decoding = Decoding(origin.columns, seen, tuple(sorted(hidden)), chosen, policies, row_index=by_rows)
@@ -191,13 +224,67 @@ def make_plan(source: Session, target: Session, options: Options, transform: Tra
         decoding=None if forward else decoding,
         rewriter=rewriter,
         mapping=mapping,
-        sink=sink,
-        statements=target_statements(destination, sink, options),
+        loading=loading,
+        split=split,
+        many=many,
+        run=run,
         warnings=(
             *_warnings(origin, destination),
             *find_differences(source, target, origin, mapping, destination.columns, extensions),
         ),
     )
+
+
+def plan_split(source: Session, origin: Origin, options: Options) -> Split:
+    """How the source is cut, as far as the mode lets it be.
+
+    Raises:
+        RefusedError: the user wants more than one chunk, and the mode does not.
+
+    """
+    mode = options.load_mode
+    if mode is not None and mode.single:
+        if (
+            options.jobs not in (1, AUTO)
+            or options.split not in (AUTO, "none")
+            or options.split_by is not None
+        ):
+            raise RefusedError(
+                f"mode {mode.name} goes with one job and no split: {mode.single}",
+                hint="--mode replace loads a new table by many workers, and swaps it in at the end",
+            )
+        reason = f"mode {mode.name}: {mode.single}"
+        return Split.of("none", [Chunk(1, "all rows")], stable=True, reasons=[reason])
+    return choose_split(
+        source,
+        origin,
+        options,
+        jobs=options.workers,
+        startable_over=mode is None or mode.starts_over,
+    )
+
+
+def check_many(destination: Destination) -> None:
+    """RefusedError where chunks cannot commit one by one into the target."""
+    table = destination.table
+    if table is None or table.persistence == "p":
+        return
+    why = (
+        "the target is unlogged: a crash of its server would empty it, and not the ledger"
+        if table.persistence == "u"
+        else "the target is temporary: workers have sessions of their own, which do not see it"
+    )
+    raise RefusedError(
+        why,
+        side=Side.TARGET,
+        table=destination.name,
+        hint="--jobs 1, without --run-id and --split, moves all rows in one transaction",
+    )
+
+
+def new_run_id() -> str:
+    """Make a run's name up: when it began, and something that no other has."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
 
 
 def check_binary(origin: Origin) -> None:
@@ -289,20 +376,6 @@ def _seen(columns: Sequence[Column], transform: Transform | None) -> tuple[tuple
         tuple(i for i in everything if columns[i].name in needs),
         tuple(i for i in everything if columns[i].name not in needs),
     )
-
-
-def target_statements(destination: Destination, sink: Sink, options: Options) -> tuple[str, ...]:
-    """The very statements that the target will see, in order."""
-    mode = options.load_mode
-    around = [
-        [
-            statement.format(table=destination.identifier.as_string(), only=destination.only.as_string())
-            for statement in statements
-        ]
-        for statements in ((mode.before, mode.after) if mode else ((), ()))
-    ]
-    create = [destination.create.as_string()] if destination.create else []
-    return (*create, *around[0], *sink.statements, *around[1])
 
 
 def _warnings(origin: Origin, destination: Destination) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 log = logging.getLogger("copypump.report")
@@ -49,6 +50,18 @@ class Counters:
             "target": stages["write"].busy + self.target_wait,
         }
 
+    def add(self, other: Counters) -> None:
+        """Count in what another part of the run has counted."""
+        self.rows_read += other.rows_read
+        self.rows_written += other.rows_written
+        self.bytes_read += other.bytes_read
+        self.bytes_written += other.bytes_written
+        self.source_wait += other.source_wait
+        self.target_wait += other.target_wait
+        for name, stage in other.stages.items():
+            self.stages[name].busy += stage.busy
+            self.stages[name].waiting += stage.waiting
+
     @property
     def bottleneck(self) -> str:
         """The part of the way that was occupied longest: source, decode, transform, encode or target."""
@@ -56,9 +69,31 @@ class Counters:
         return max(occupied, key=lambda name: occupied[name])
 
 
+@dataclass(slots=True)
+class Tally:
+    """What became of the rows that were sent, where that is more than landing in the target.
+
+    Each counts rows: of modes that merge, those `inserted`, `updated`, `unchanged` and `unmatched`.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    unmatched: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Count in what another phase has counted."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of a run, handed to `on_progress`: totals since the start, and what holds the rows up now."""
+    """A moment of a run, handed to `on_progress`: totals since the start, and what holds the rows up now.
+
+    `chunks` is 0 in a run of one transaction; `phase` names what goes on after the last chunk. `snapshot_age`
+    counts seconds.
+    """
 
     rows_read: int
     rows_written: int
@@ -66,11 +101,45 @@ class Progress:
     bytes_written: int
     seconds: float
     bottleneck: str
+    chunks: int = 0
+    chunks_done: int = 0
+    workers: int = 0
+    retries: int = 0
+    snapshot_age: float = 0.0
+    phase: str = ""
+
+
+class Watch:
+    """Turns counters into progress: totals, and the bottleneck since the last look."""
+
+    def __init__(self, start: float) -> None:
+        self._start = start
+        self._before: dict[str, float] = {}
+
+    def progress(self, counters: Counters, **more: Any) -> Progress:
+        """How it stands now; `more` are further fields of a Progress."""
+        now = counters.occupied()
+        lately = {name: seconds - self._before.get(name, 0.0) for name, seconds in now.items()}
+        self._before = now
+        return Progress(
+            rows_read=counters.rows_read,
+            rows_written=counters.rows_written,
+            bytes_read=counters.bytes_read,
+            bytes_written=counters.bytes_written,
+            seconds=time.perf_counter() - self._start,
+            bottleneck=max(lately, key=lambda name: lately[name]),
+            **more,
+        )
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run did. `status` is "done", or "failed" beside an `error`; seconds are wall time."""
+    """What a run did. `status` is "done", or "failed" beside an `error`; seconds are wall time.
+
+    `run` is the name in the ledger, where there is one: counts are then of all of its chunks that are
+    committed, also by earlier processes, but `seconds`, `stages` and `retries` of this one. `snapshots` are
+    those under which chunks were read, in order.
+    """
 
     status: str
     source: str
@@ -82,6 +151,14 @@ class Report:
     seconds: float = 0.0
     stages: dict[str, Stage] = field(default_factory=dict)
     bottleneck: str = ""
+    tally: Tally = field(default_factory=Tally)
+    run: str | None = None
+    jobs: int = 1
+    split: str = "none"
+    chunks: int = 1
+    chunks_done: int = 0
+    retries: int = 0
+    snapshots: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
 

@@ -1,7 +1,7 @@
-"""Carries out a plan of one chunk: begin, work, finish; one transaction on the target, all or nothing.
+"""Carries out a plan: in one transaction here, chunk by chunk with a ledger in `engine.chunked`.
 
-What the target holds changes only by the COMMIT at the very end. Every other ending rolls both sides back,
-says so in the error's `state`, and leaves no COPY and no session of ours behind.
+In one transaction, what the target holds changes only by the COMMIT at the very end. Every other ending rolls
+both sides back, says so in the error's `state`, and leaves no COPY and no session of ours behind.
 """
 
 from __future__ import annotations
@@ -11,28 +11,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from copypump.codec.framing import Framer
-from copypump.engine.landing import begin_landing, check_landing, finish_landing, move
+from copypump.engine.destination import check_landing
+from copypump.engine.fingerprint import loaded_split
+from copypump.engine.itself import refuse_itself, watched
+from copypump.engine.landing import begin_landing, finish_landing
+from copypump.engine.ledger import Record
+from copypump.engine.moving import OnProgress, move_rows
 from copypump.engine.options import Options
 from copypump.engine.origin import begin_origin
-from copypump.engine.pipeline import WireFeed
 from copypump.engine.plan import Plan, make_plan
-from copypump.engine.report import Counters, Progress, Report
-from copypump.engine.reshape import Reshaper
-from copypump.errors import CopypumpError, OutcomeUnknownError, RefusedError, Side
-from copypump.postgres.catalog import holds_lock, same_database
+from copypump.engine.report import Counters, Report
+from copypump.errors import CopypumpError, OutcomeUnknownError, Side
 from copypump.postgres.connect import Connection
-from copypump.postgres.interrupt import Aborted, Interrupt
+from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.session import Session
-from copypump.postgres.source import Source
-from copypump.postgres.watch import DeadlockWatch
 from copypump.transforms import Transform
 
 log = logging.getLogger("copypump.run")
 
 UNTOUCHED = "nothing was committed: the target is as it was before"
-
-OnProgress = Callable[[Progress], None]
 
 
 @contextmanager
@@ -42,6 +39,7 @@ def planned(
     options: Options,
     interrupt: Interrupt,
     warn: Callable[[str], object] = log.warning,
+    resumed: Record | None = None,
 ) -> Iterator[tuple[Plan, Session, Session]]:
     """Open both sessions and make the plan; afterwards the target's transaction is open, the source's is not.
 
@@ -56,9 +54,10 @@ def planned(
         target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt, warn=warn))
         source.begin_source()
         target.begin_target()
-        plan = make_plan(source, target, options, transform)
-        _refuse_itself(source, target, plan)
-        check_landing(target, plan.destination, plan.mapping, options)
+        decided = None if resumed is None else loaded_split(resumed.split)
+        plan = make_plan(source, target, options, transform, decided)
+        refuse_itself(source, target, plan)
+        check_landing(target, plan.destination, plan.mapping, options, begun=resumed is not None)
         source.rollback()
         yield plan, source, target
 
@@ -96,24 +95,39 @@ def run(
                 report.source, report.target = plan.origin.name, plan.destination.name
                 report.warnings += plan.warnings
                 log.info("plan:\n%s", plan.describe())
-                begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
-                with _watched(source, target, plan, interrupt):
-                    report.target = str(begin_landing(target, plan.destination, plan.mapping, options))
-                    plan.sink.begin(target)
-                    copy_out = Source(source)
-                    copy_out.start(plan.origin.copy)
-                    feed, reshaper = _middle(plan, copy_out, counters)
-                    move(
-                        feed, reshaper, target, plan.sink.copy, interrupt, counters,
-                        options.batch_bytes, on_progress, interval,
-                    )  # fmt: skip
-                report.warnings += feed.warnings()
-                source.rollback()
-                plan.sink.finish(target, plan.destination.name, counters.rows_written)
-                finish_landing(target, plan.destination, options, report)
+                if plan.many:
+                    from copypump.engine.chunked import run_chunked
+
+                    run_chunked(plan, source, target, src, dst, report, counters, on_progress, interval)
+                else:
+                    _run_whole(plan, source, target, interrupt, report, counters, on_progress, interval)
         finally:
             interrupt.close()
     return report
+
+
+def _run_whole(
+    plan: Plan,
+    source: Session,
+    target: Session,
+    interrupt: Interrupt,
+    report: Report,
+    counters: Counters,
+    on_progress: OnProgress | None,
+    interval: float,
+) -> None:
+    """Everything in one transaction, through one COPY."""
+    options = plan.options
+    begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
+    with watched(source, target, plan, interrupt):
+        landed = begin_landing(target, plan.destination, plan.mapping, options, plan.loading, report.tally)
+        report.target = str(landed)
+        report.warnings += move_rows(
+            plan, plan.origin.copy, source, target, interrupt, counters, on_progress, interval
+        )
+    source.rollback()
+    finish_landing(target, plan.loading, report)
+    report.chunks_done = 1
 
 
 @contextmanager
@@ -139,64 +153,5 @@ def reported(report: Report, counters: Counters) -> Iterator[None]:
         report.rows_read, report.bytes_read = counters.rows_read, counters.bytes_read
         report.rows_written, report.bytes_written = counters.rows_written, counters.bytes_written
         report.stages, report.bottleneck = counters.stages, counters.bottleneck
-        if report.status != "done":
+        if report.status != "done" and report.run is None:
             report.rows_written = 0  # sent, perhaps, but rolled back
-
-
-def _refuse_itself(source: Session, target: Session, plan: Plan) -> bool:
-    """Refuse to read what we write; return whether both sides are in one database.
-
-    TRUNCATE would wait for ourselves for ever. (Rows would not come again: the source's one snapshot is older
-    than all of them. So a function that reads the target does no harm in a mode that only appends.) The
-    source's transaction holds a lock on every table that its statement names, views and queries included;
-    what its functions will read is seen by `_watched`.
-    """
-    landing = plan.destination.table
-    if landing is None or not same_database(source, target):
-        return False
-    table = plan.origin.table
-    if (table is not None and table.oid == landing.oid) or holds_lock(target, source.backend_pid(), landing):
-        raise _same_table(f"{plan.origin.name} reads {landing}", plan)
-    return True
-
-
-@contextmanager
-def _watched(source: Session, target: Session, plan: Plan, interrupt: Interrupt) -> Iterator[None]:
-    """Refuse to read what we write, from the first statement on and as long as the body runs."""
-    if not _refuse_itself(source, target, plan):
-        yield
-        return
-    pids = {session.side: session.backend_pid() for session in (source, target)}
-    with DeadlockWatch(target.dsn, pids, interrupt) as watch:
-        try:
-            yield
-        except Aborted:
-            if watch.found is None:
-                raise
-    if watch.found is not None:
-        raise _same_table(f"{watch.found}, and would for ever", plan)
-
-
-def _same_table(why: str, plan: Plan) -> RefusedError:
-    return RefusedError(
-        f"source and target are the same table: {why}, in the same database",
-        table=plan.destination.name,
-        hint="land in another table with --into",
-    )
-
-
-def _middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Reshaper | None]:
-    """What stands between the two COPYs: all of it, or for rows that go through whole, the framing alone."""
-    options, decoding = plan.options, plan.decoding
-    positions = decoding is not None or plan.rewriter is not None
-    decoder = None if decoding is None else decoding.decoder()
-    rows = options.batch_rows if decoder is None else decoder.most_rows(options.batch_rows)
-    framer = Framer(len(plan.origin.columns), positions=positions, batch_rows=rows)
-    feed = WireFeed(source, framer, decoder, plan.rewriter, options.batch_bytes, options.batch_rows, counters)
-    if decoding is None:
-        return feed, None
-    stages = counters.stages
-    reshaper = Reshaper(
-        decoding, plan.transform, plan.mapping, options.batch_bytes, stages["transform"], stages["encode"]
-    )
-    return feed, reshaper

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from copypump.codec.casts import encoded_type
 from copypump.codec.column import Column
-from copypump.engine.landing import Destination
+from copypump.engine.destination import Destination
 from copypump.engine.mapping import Mapping as ColumnMapping
 from copypump.engine.origin import RAW, TEXT, is_raw
 from copypump.errors import CastError, RefusedError, Side, TargetError

@@ -12,16 +12,18 @@ import pyarrow as pa
 
 from copypump.codec.decoder import Decoder
 from copypump.codec.framing import Framer
-from copypump.engine.landing import begin_landing, find_landing, finish_landing, move, plan_destination
+from copypump.engine.destination import find_landing, plan_destination
+from copypump.engine.landing import begin_landing, finish_landing
+from copypump.engine.loading import Landing, make_loading
 from copypump.engine.mapping import make_mapping
+from copypump.engine.moving import OnProgress, move
 from copypump.engine.options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, Options
 from copypump.engine.origin import begin_origin, plan_origin
 from copypump.engine.pipeline import ArrowFeed, WireFeed
 from copypump.engine.plan import check_binary, chosen_policies, chosen_types
 from copypump.engine.report import Counters, Report
 from copypump.engine.reshape import Reshaper
-from copypump.engine.run import OnProgress, reported
-from copypump.engine.sink import make_sink
+from copypump.engine.run import reported
 from copypump.errors import Side, SourceError, UsageError
 from copypump.postgres.connect import Connection
 from copypump.postgres.interrupt import Aborted, Interrupt
@@ -216,13 +218,16 @@ def write(
         destination = plan_destination(target, options, find_landing(target, options), (), (), fields, {})
         mapping = make_mapping((), (), (), fields, destination.columns, destination.name)
         report.target = destination.name
-        report.target = str(begin_landing(target, destination, mapping, options))
+        loading = make_loading(Landing(target, destination, mapping, options))
+        report.target = str(begin_landing(target, destination, mapping, options, loading, report.tally))
         stages = counters.stages
         reshaper = Reshaper(None, None, mapping, batch_bytes, stages["transform"], stages["encode"])
-        copy = make_sink(target, destination, mapping, {}).copy
         feed = ArrowFeed(reader, counters)
+        loading.sink.begin(target)
+        copy = loading.sink.copy
         move(feed, reshaper, target, copy, interrupt, counters, batch_bytes, on_progress, progress_interval)
-        finish_landing(target, destination, options, report)
+        loading.sink.finish(target, destination.name, counters.rows_written)
+        finish_landing(target, loading, report)
     return report
 
 

@@ -210,14 +210,16 @@ SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'CREATE')
     return found[0] if found else (None, False)
 
 
-def lock_table(session: Session, table: Table) -> bool:
+def lock_table(session: Session, table: Table, *, nowait: bool = False) -> bool:
     """Lock the table in ACCESS SHARE mode until the transaction ends; False where that cannot be.
 
-    Takes no snapshot. Children are locked too.
+    Takes no snapshot. Children are locked too. With `nowait`, a lock that cannot be had at once is an error
+    (55P03).
     """
     if not table.can_lock:
         return False
-    session.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table.qualified))
+    lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE{}")
+    session.execute(lock.format(table.qualified, sql.SQL(" NOWAIT" if nowait else "")))
     return True
 
 

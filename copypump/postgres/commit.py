@@ -24,8 +24,10 @@ _INTERRUPTED_PATIENCE = 4.5
 _UNKNOWN_STATES = frozenset({"57P01", "57P02", "08007", "40003"})
 
 
-def commit(session: Session) -> None:
+def commit(session: Session, patience: float = PATIENCE) -> None:
     """Commit, and return only when it is certain that it held.
+
+    An answer that is lost is asked for again, for `patience` seconds.
 
     Raises TargetError (SourceError) when the server says, then or later, that it did not hold, and
     OutcomeUnknownError when that cannot be found out. The session's `committed` tells the same. Ctrl-C while
@@ -38,7 +40,7 @@ def commit(session: Session) -> None:
     except Lost as lost:
         interrupted = lost.__cause__ if isinstance(lost.__cause__, KeyboardInterrupt) else None
         try:
-            _settle(session, transaction, lost, PATIENCE if interrupted is None else _INTERRUPTED_PATIENCE)
+            _settle(session, transaction, lost, patience if interrupted is None else _INTERRUPTED_PATIENCE)
         except (SourceError, TargetError):
             if interrupted is None:
                 raise
@@ -46,7 +48,7 @@ def commit(session: Session) -> None:
             raise interrupted from None
     except psycopg.Error as error:
         if error.sqlstate in _UNKNOWN_STATES:
-            _settle(session, transaction, error, PATIENCE)
+            _settle(session, transaction, error, patience)
         else:
             session.committed = False
             raise translate(error, session.side) from None

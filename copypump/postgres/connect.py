@@ -70,7 +70,9 @@ def connect(dsn: str, side: Side, *, interrupt: Interrupt | None = None) -> Conn
         raise UsageError(one_line(str(connection)), side=side)
     if isinstance(connection, psycopg.Error):
         kind = SourceError if side is Side.SOURCE else TargetError
-        raise kind(one_line(str(connection)), side=side, sqlstate=connection.sqlstate)
+        error = kind(one_line(str(connection)), side=side, sqlstate=connection.sqlstate)
+        error.lost = connection.sqlstate is None
+        raise error
     if isinstance(connection, BaseException):
         raise connection
     _notice_dead_network(connection)

@@ -48,7 +48,9 @@ def translate(
     """
     kind = SourceError if side is Side.SOURCE else TargetError
     if isinstance(error, Lost) or error.sqlstate is None:
-        return kind(f"the connection was lost: {one_line(str(error))}", side=side, table=table)
+        lost = kind(f"the connection was lost: {one_line(str(error))}", side=side, table=table)
+        lost.lost = True
+        return lost
     diag = error.diag
     line = _COPY_LINE.search(diag.context or "")
     names = (diag.table_name, diag.column_name, diag.constraint_name)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from copypump.codec.decoder import ROW_INDEX
 from copypump.errors import RefusedError, TransformError
-from copypump.transforms.finding import load
+from copypump.transforms.finding import identity_of, load
 from copypump.transforms.promise import Promise, promise_of
 from copypump.transforms.returned import WrongReturn, empty, pieces_of
 from copypump.transforms.wording import kind_of, near, place_of, quoted
@@ -54,6 +54,14 @@ class Transform:
 
     def __str__(self) -> str:
         return ", ".join(link.name for link in self._links)
+
+    def identity(self) -> list[dict[str, str]] | None:
+        """What each function is, for a run that is resumed; None when one of them cannot be found again.
+
+        Its importable name, and its own `version`, or else the SHA-256 of its module's source.
+        """
+        identities = [identity_of(link.function, link.name, link.promise.version) for link in self._links]
+        return None if None in identities else [each for each in identities if each is not None]
 
     def needs(self, columns: Sequence[str]) -> frozenset[str] | None:
         """Which of the source's `columns` the chain reads; None for all of them.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
+import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +49,44 @@ def load(reference: str, pythonpath: Sequence[str] = ()) -> Callable[..., Any]:
     if not callable(found):
         raise RefusedError(f"{reference} is {kind_of(found)}, not a function")
     return found  # type: ignore[no-any-return] # callable, and its result is checked at each call
+
+
+def reference_of(function: Callable[..., Any]) -> str | None:
+    """The `module:function` under which a function can be imported again; None for a closure and the like."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    found: Any = sys.modules.get(module or "")
+    if found is None or name is None or module == "__main__":
+        return None
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return f"{module}:{name}" if found is function else None
+
+
+def identity_of(function: Callable[..., Any], name: str, version: str | None) -> dict[str, str] | None:
+    """What a function is: its importable name, and its version or a hash of its module's source.
+
+    `name` is the reference that it was given by, if there is one. None where it cannot be imported again.
+    """
+    reference = name if _is_found(name, function) else reference_of(function)
+    if reference is None:
+        return None
+    if version is not None:
+        return {"name": reference, "version": version}
+    try:
+        source = inspect.getsourcefile(inspect.unwrap(function)) or ""
+        digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()
+    except (OSError, TypeError):
+        return None
+    return {"name": reference, "sha256": digest}
+
+
+def _is_found(reference: str, function: Callable[..., Any]) -> bool:
+    """Whether `module:function` names this very function."""
+    module, _, attribute = reference.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    return found is not None and found is function
 
 
 def _extend_path(pythonpath: Sequence[str]) -> None:

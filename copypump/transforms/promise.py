@@ -20,10 +20,14 @@ class Promise:
     columns: frozenset[str] | None = None
     rows_same: bool = False
     schema: pa.Schema | None = None
+    version: str | None = None
 
 
 def reads(
-    *columns: str, rows: Literal["any", "same"] = "any", schema: pa.Schema | None = None
+    *columns: str,
+    rows: Literal["any", "same"] = "any",
+    schema: pa.Schema | None = None,
+    version: str | None = None,
 ) -> Callable[[F], F]:
     """Say which columns a transform reads; all others pass by it as wire bytes, exact and undecoded.
 
@@ -32,13 +36,15 @@ def reads(
             (and makes another promise).
         rows: `"same"` promises as many rows in the same order; then `__copypump_row` need not be handed on.
         schema: what it returns, for a generator that yields nothing when it is given an empty batch.
+        version: names what the function does. A run may be resumed as long as it stays the same; without it,
+            as long as the source of the function's module does.
 
     """
     if not all(isinstance(column, str) for column in columns):
         raise TypeError('copypump.reads takes column names: @copypump.reads("age", "salary")')
     if rows not in ("any", "same"):
         raise ValueError(f'rows is "any" or "same", not {rows!r}')
-    promise = Promise(None if "*" in columns else frozenset(columns), rows == "same", schema)
+    promise = Promise(None if "*" in columns else frozenset(columns), rows == "same", schema, version)
 
     def mark(function: F) -> F:
         setattr(function, _PROMISE, promise)

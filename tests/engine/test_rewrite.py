@@ -17,7 +17,8 @@ import copypump
 from copypump.engine.options import Options
 from copypump.engine.origin import begin_origin
 from copypump.engine.report import Counters
-from copypump.engine.run import _middle, dry_run, planned
+from copypump.engine.moving import middle
+from copypump.engine.run import dry_run, planned
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.source import Source
 from tests.codec import golden_rewrite
@@ -93,7 +94,7 @@ def sent(pair: Pair, **options: Any) -> bytes:
             begin_origin(source, plan.origin, plan.options, None, plan.destination.table)
             copy_out = Source(source)
             copy_out.start(plan.origin.copy)
-            feed, reshaper = _middle(plan, copy_out, Counters())
+            feed, reshaper = middle(plan, copy_out, Counters())
             assert reshaper is None
             return b"".join(bytes(block.data[block.start : block.end]) for block in feed.blocks())
     finally:

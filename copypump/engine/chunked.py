@@ -1,0 +1,338 @@
+"""A run with a ledger, from its first row there to its last: prepare, chunks, finish phases.
+
+Each of them commits in a transaction of its own, with its ledger row first; so a run that dies anywhere can
+be taken up again, and nothing is done twice. Two sessions last as long as the run: the keeper on the source,
+which holds the snapshot, and the guard on the target, whose lock says that the run is ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict
+
+from copypump.engine.fingerprint import check_same, fingerprint, saved_options, saved_split
+from copypump.engine.itself import refuse_itself
+from copypump.engine.jobs import Attempts, Coordinator, Job
+from copypump.engine.landing import begin_landing, wait_for_others
+from copypump.engine.ledger import Committed, Ledger, Record, Superseded
+from copypump.engine.loading import Phase, Step
+from copypump.engine.moving import OnProgress
+from copypump.engine.origin import begin_origin
+from copypump.engine.plan import Plan
+from copypump.engine.report import Counters, Report, Tally
+from copypump.engine.retries import Retry, classify
+from copypump.engine.workers import Interrupts, Readers, SnapshotLost, Writers
+from copypump.errors import CopypumpError, RefusedError, Side, StoppedError
+from copypump.postgres.catalog import Table, find_table
+from copypump.postgres.commit import commit
+from copypump.postgres.connect import Connection
+from copypump.postgres.interrupt import Aborted, Interrupt
+from copypump.postgres.session import Session
+
+log = logging.getLogger("copypump.chunked")
+
+PREPARE = "prepare"
+
+# Seconds for the ledger to be told how a run ended that was interrupted.
+_LAST_WORDS = 2.0
+
+
+def run_chunked(
+    plan: Plan,
+    keeper: Session,
+    guard: Session,
+    src: str | Connection,
+    dst: str | Connection,
+    report: Report,
+    counters: Counters,
+    on_progress: OnProgress | None,
+    interval: float,
+    resumed: Record | None = None,
+) -> None:
+    """Carry the plan out, or what is left of a run that is `resumed`; `keeper` and `guard` made the plan.
+
+    Raises:
+        CopypumpError: with `state` saying what is committed; StoppedError for what time mends.
+        KeyboardInterrupt: likewise.
+
+    """
+    if not isinstance(src, str) or not isinstance(dst, str):
+        raise RefusedError(
+            "a run with a ledger needs sessions of its own, and was given a connection",
+            hint="give a DSN or a pool on both sides",
+        )
+    report.run, report.jobs = plan.run, plan.options.workers
+    report.split, report.chunks = plan.split.name, len(plan.split.chunks)
+    with ExitStack() as stack:
+        run = _Run(plan, keeper, guard, src, dst, report, stack)
+        try:
+            run.begin(resumed)
+            run.move(on_progress, interval)
+            run.finish(on_progress)
+        except BaseException as error:
+            run.interrupts.stop()
+            raise run.stopped(error) from error
+        finally:
+            counters.add(run.totals())
+
+
+class _Run:
+    """One process's part of a run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        keeper: Session,
+        guard: Session,
+        src: str,
+        dst: str,
+        report: Report,
+        stack: ExitStack,
+    ) -> None:
+        self.interrupts = Interrupts()
+        self._plan = plan
+        self._keeper = keeper
+        self._guard = guard
+        self._src = src
+        self._dst = dst
+        self._report = report
+        self._stack = stack
+        self._ledger = Ledger(plan.options.ledger_schema)
+        self._attempts = Attempts(plan.options.retries, self.interrupts)
+        self._coordinator: Coordinator | None = None
+        self._job: Job | None = None
+        self._done: list[Committed] = []
+        self._steps: dict[str, dict[str, object]] = {}
+        self._writers = Writers(self._open(dst, Side.TARGET))
+        stack.callback(self._writers.close)
+
+    def _open(self, where: str, side: Side) -> Callable[[Interrupt], Session]:
+        def opened(interrupt: Interrupt) -> Session:
+            return Session(where, side, interrupt=interrupt, warn=self._report.warn).__enter__()
+
+        return opened
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Session]:
+        """A transaction on the target; it is for the body to commit it."""
+        with self.interrupts.one() as interrupt, self._writers.one(interrupt) as session:
+            session.begin_target()
+            yield session
+
+    # Begin
+
+    def begin(self, resumed: Record | None) -> None:
+        """Hold the run, take the snapshot, and prepare the target, unless that was done before."""
+        plan = self._plan
+        self._guard.rollback()
+        self._guard.begin_target()
+        self._ledger.guard(self._guard, plan.run)
+        if plan.options.mode is None and plan.destination.table is not None:
+            wait_for_others(self._guard, plan.destination.table)
+        begin_origin(self._keeper, plan.origin, plan.options, plan.transform, plan.destination.table)
+        refuse_itself(self._keeper, self._guard, plan)
+        readers = Readers(
+            self._open(self._src, Side.SOURCE),
+            self._keeper,
+            plan.origin,
+            plan.options,
+            shared=plan.options.snapshot,
+        )
+        self._stack.callback(readers.close)
+        landed, epoch = self._prepare() if resumed is None else self._take_up(resumed)
+        with self._writing() as session:
+            snapshot = self._ledger.add_snapshot(session, plan.run, readers.snapshot)
+            commit(session)
+        self._report.snapshots.append(readers.snapshot)
+        self._job = Job(
+            plan, self._ledger, plan.run, epoch, snapshot, landed, readers, self._writers, self.interrupts
+        )
+
+    def _prepare(self) -> tuple[Table, int]:
+        """Make the ledger, put the run in, and do the first steps, all in one transaction."""
+        plan, ledger = self._plan, self._ledger
+        with self._writing() as session:
+            ledger.make(session)
+            epoch = ledger.start(
+                session,
+                plan.run,
+                source=plan.origin.name,
+                target=plan.destination.name,
+                options=saved_options(plan.options),
+                fingerprint=fingerprint(plan),
+                split=saved_split(plan.split),
+                version=_version(),
+            )
+            ledger.claim_step(session, plan.run, epoch, PREPARE)
+            tally = self._report.tally
+            landed = begin_landing(
+                session, plan.destination, plan.mapping, plan.options, plan.loading, tally, alone=True
+            )
+            commit(session)
+        self._report.target = str(landed)
+        return landed, epoch
+
+    def _take_up(self, record: Record) -> tuple[Table, int]:
+        """Go on where an earlier process ended."""
+        plan, ledger = self._plan, self._ledger
+        check_same(plan.run, record.fingerprint, fingerprint(plan))
+        with self._writing() as session:
+            landed = find_table(session, plan.destination.name)
+            if landed is None:
+                raise RefusedError("the table is gone", side=Side.TARGET, table=plan.destination.name)
+            epoch = ledger.take_up(session, plan.run)
+            self._done = list(ledger.chunks(session, plan.run).values())
+            self._steps = ledger.steps(session, plan.run)
+            commit(session)
+        self._report.snapshots += record.snapshots
+        return landed, epoch
+
+    # Work
+
+    def move(self, on_progress: OnProgress | None, interval: float) -> None:
+        """Move the chunks that are not committed yet."""
+        job, report = self._job, self._report
+        assert job is not None
+        committed = {done.chunk for done in self._done}
+        left = [chunk for chunk in self._plan.split.chunks if chunk.number not in committed]
+        workers = max(1, min(self._plan.options.workers, len(left)))
+        if left:
+            with self.interrupts.one() as interrupt:
+                job.readers.fill(workers, interrupt)
+                job.writers.fill(workers, interrupt)
+        executor = ThreadPoolExecutor(workers, thread_name_prefix="copypump-worker")
+        self._stack.callback(executor.shutdown, wait=False, cancel_futures=True)
+        self._coordinator = Coordinator(
+            job, self._attempts, executor, workers, self._done, on_progress, interval, report.warn
+        )
+        self._coordinator.run(left)
+
+    # Finish
+
+    def finish(self, on_progress: OnProgress | None) -> None:
+        """Do the phases after the last chunk, and say in the ledger that the run is done."""
+        assert self._coordinator is not None
+        for phase in self._plan.loading.finish:
+            if on_progress is not None:
+                on_progress(self._coordinator.progress(0, phase.name))
+            self._do(phase)
+        with self._writing() as session:
+            self._ledger.end(session, self._plan.run, "done")
+            commit(session)
+        if on_progress is not None:
+            on_progress(self._coordinator.progress(0))
+
+    def _do(self, phase: Phase) -> None:
+        if not phase.apart:
+            self._attempts(lambda: self._step(phase.name, phase.steps), phase.name)
+            return
+        workers = max(1, min(self._plan.options.workers, len(phase.steps)))
+        executor = ThreadPoolExecutor(workers, thread_name_prefix="copypump-worker")
+        try:
+            named = [(f"{phase.name} {number}", step) for number, step in enumerate(phase.steps, 1)]
+            list(
+                executor.map(
+                    lambda each: self._attempts(lambda: self._step(each[0], (each[1],)), each[0]), named
+                )
+            )
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _step(self, name: str, steps: tuple[Step, ...]) -> None:
+        """Do steps in one transaction, with their row in the ledger; nothing where it is there already."""
+        job = self._job
+        assert job is not None
+        tally = Tally()
+        with self._writing() as session:
+            if not self._ledger.claim_step(session, job.run, job.epoch, name):
+                session.rollback()
+                session.begin_target()
+                tally = Tally(**self._ledger.steps(session, job.run)[name])
+                session.rollback()
+            else:
+                for step in steps:
+                    step.run(session, tally)
+                self._ledger.count_step(session, job.run, name, asdict(tally))
+                commit(session, patience=0.0)
+        self._report.tally.add(tally)
+
+    # End
+
+    def totals(self) -> Counters:
+        """What is committed."""
+        report = self._report
+        if self._coordinator is None:
+            return Counters()
+        report.chunks_done, report.retries = len(self._coordinator.done), self._attempts.retried
+        return self._coordinator.totals()
+
+    def stopped(self, error: BaseException) -> BaseException:
+        """Say in the ledger, and in the error, how far the run came; give what is to be raised."""
+        job, run = self._job, self._plan.run
+        if job is None:
+            return error
+        done = len(self._coordinator.done if self._coordinator else self._done)
+        self._report.chunks_done = done
+        state = (
+            f"{done:,} of {len(self._plan.split.chunks):,} chunks are committed;"
+            f" copypump resume {run} goes on with the rest"
+        )
+        told = _told(error)
+        failed = isinstance(told, Exception) and not isinstance(told, StoppedError)
+        status = "failed" if failed else "stopped"
+        if not isinstance(error, Superseded):
+            self._last_words(status, str(told) if isinstance(told, CopypumpError) else type(told).__name__)
+        if isinstance(told, CopypumpError):
+            told.state = state
+        else:
+            told.args = (state,)
+        return told
+
+    def _last_words(self, status: str, error: str) -> None:
+        """Best effort: a run that cannot say how it ended is listed as stopped all the same."""
+        guard = self._guard
+        guard.interrupt = None
+        try:
+            deadline = time.monotonic() + _LAST_WORDS
+            self._ledger.end(guard, self._plan.run, status, error, deadline=deadline)
+            commit(guard, patience=0.0)
+        except (CopypumpError, TimeoutError) as failure:
+            log.warning("the ledger could not be told that the run has %s: %s", status, failure)
+
+
+def _told(error: BaseException) -> BaseException:
+    """The error as the user meets it: what time mends stops the run, all else fails it."""
+    if isinstance(error, Superseded):
+        return StoppedError("another process has taken the run up", side=Side.TARGET)
+    if isinstance(error, SnapshotLost):
+        return StoppedError(
+            "no session holds the run's snapshot any more: the source has ended all of them",
+            side=Side.SOURCE,
+            hint="resume reads what is left under a new snapshot",
+        )
+    if isinstance(error, Aborted):
+        return StoppedError("the run was told to stop")
+    if isinstance(error, CopypumpError) and classify(error) is not Retry.FATAL:
+        stopped = StoppedError(
+            error.message,
+            side=error.side,
+            table=error.table,
+            column=error.column,
+            row=error.row,
+            sqlstate=error.sqlstate,
+            hint=error.hint,
+        )
+        stopped.lost = error.lost
+        return stopped
+    return error
+
+
+def _version() -> str:
+    import copypump
+
+    return copypump.__version__

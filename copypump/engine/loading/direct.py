@@ -1,0 +1,34 @@
+"""Modes whose rows go straight into the target table: append, truncate, and a run without a mode."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from copypump.engine.loading.loading import Execute, Landing, Loading
+from copypump.engine.sink import Sink, make_sink
+
+
+def sink_of(landing: Landing) -> Sink:
+    """The target table itself, through a staging table where its server casts text."""
+    return make_sink(landing.target, landing.destination, landing.mapping, landing.cast, raw=landing.raw)
+
+
+def append(landing: Landing) -> Loading:
+    """Add the rows to those that are there."""
+    return Loading(sink_of(landing))
+
+
+def empty(landing: Landing) -> Loading:
+    """Add the rows to none: without a mode, the target must be empty, and starting over empties it again."""
+    return Loading(sink_of(landing), restart=(Execute(_truncate(landing)),))
+
+
+def truncate(landing: Landing) -> Loading:
+    """Empty the target and load it."""
+    step = Execute(_truncate(landing))
+    return Loading(sink_of(landing), prepare=(step,), locks=True)
+
+
+def _truncate(landing: Landing) -> sql.Composable:
+    destination = landing.destination
+    return sql.SQL("TRUNCATE TABLE {}{}").format(destination.only, destination.identifier)

@@ -1,0 +1,104 @@
+"""One chunk's way between two sessions that stand in their transactions: COPY out, the pipeline, COPY in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from psycopg import sql
+
+from copypump.codec.framing import Framer
+from copypump.engine.pipeline import Feed, Pipeline, WireFeed
+from copypump.engine.plan import Plan
+from copypump.engine.report import Counters, Progress
+from copypump.engine.reshape import Reshaper
+from copypump.postgres.interrupt import Interrupt
+from copypump.postgres.session import Session
+from copypump.postgres.source import Source
+from copypump.postgres.target import Target
+
+log = logging.getLogger("copypump.moving")
+
+# Seconds for the pipeline's threads to notice that they shall stop; what still runs then is the user's own
+# function, which nothing can interrupt.
+JOIN_SECONDS = 3.0
+
+OnProgress = Callable[[Progress], None]
+
+
+def move_rows(
+    plan: Plan,
+    copy: sql.Composable,
+    source: Session,
+    target: Session,
+    interrupt: Interrupt,
+    counters: Counters,
+    on_progress: OnProgress | None = None,
+    interval: float = 0.5,
+) -> list[str]:
+    """Move what `copy` reads into the plan's sink, staging table included; give the decoder's warnings.
+
+    Raises:
+        CopypumpError: the sessions remain to be rolled back.
+        Aborted: the interrupt was set from outside; likewise.
+
+    """
+    sink, options = plan.loading.sink, plan.options
+    sink.begin(target)
+    copy_out = Source(source)
+    copy_out.start(copy)
+    feed, reshaper = middle(plan, copy_out, counters)
+    move(
+        feed, reshaper, target, sink.copy, interrupt, counters, options.batch_bytes, on_progress, interval
+    )  # fmt: skip
+    sink.finish(target, plan.destination.name, counters.rows_written)
+    return feed.warnings()
+
+
+def move(
+    feed: Feed,
+    reshaper: Reshaper | None,
+    target: Session,
+    copy: sql.Composable,
+    interrupt: Interrupt,
+    counters: Counters,
+    batch_bytes: int,
+    on_progress: Callable[[Progress], None] | None,
+    interval: float,
+) -> None:
+    """Run the pipeline into the target's COPY, and stop all of its threads if it ends any other way.
+
+    Raises:
+        CopypumpError: the sessions remain to be rolled back.
+        Aborted: the interrupt was set from outside; likewise.
+
+    """
+    copy_in = Target(target)
+    copy_in.start(copy)
+    pipeline = Pipeline(feed, reshaper, copy_in, interrupt, counters, batch_bytes)
+    try:
+        pipeline.run(on_progress, interval)
+        interrupt.check()  # the pipeline's threads do not tell that they were ended from outside
+    except BaseException:
+        pipeline.abort()
+        stuck = pipeline.join(JOIN_SECONDS)
+        if stuck:
+            log.warning("still running, and left behind: %s", ", ".join(stuck))
+        raise
+
+
+def middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Reshaper | None]:
+    """What stands between the two COPYs: all of it, or for rows that go through whole, the framing alone."""
+    options, decoding = plan.options, plan.decoding
+    positions = decoding is not None or plan.rewriter is not None
+    decoder = None if decoding is None else decoding.decoder()
+    rows = options.batch_rows if decoder is None else decoder.most_rows(options.batch_rows)
+    framer = Framer(len(plan.origin.columns), positions=positions, batch_rows=rows)
+    feed = WireFeed(source, framer, decoder, plan.rewriter, options.batch_bytes, options.batch_rows, counters)
+    if decoding is None:
+        return feed, None
+    stages = counters.stages
+    reshaper = Reshaper(
+        decoding, plan.transform, plan.mapping, options.batch_bytes, stages["transform"], stages["encode"]
+    )
+    return feed, reshaper

@@ -1,0 +1,28 @@
+"""How one chunk is read: its COPY TO STDOUT."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from copypump.engine.options import Options
+from copypump.engine.origin import Origin, copy_rows
+from copypump.engine.splits.chunk import Chunk
+from copypump.postgres.query import bare_query
+
+
+def chunk_copy(origin: Origin, options: Options, chunk: Chunk) -> sql.Composable:
+    """COPY of one chunk TO STDOUT (FORMAT BINARY), with the columns of `origin` in their order."""
+    rows = origin.table if options.query is None else bare_query(options.query)
+    assert rows is not None
+    conditions = own_conditions(options)
+    if chunk.where is not None:
+        conditions.append(chunk.where)
+    return copy_rows(rows, origin.columns, origin.texts, conditions, chunk.relation)
+
+
+def own_conditions(options: Options) -> list[str]:
+    """Give the user's condition, if there is one, fit to stand before others.
+
+    Within parentheses of its own: "a) OR (b" is a condition, too, and AND would hold for its end alone.
+    """
+    return [] if options.where is None else [f"(\n{options.where}\n)"]

@@ -1,0 +1,263 @@
+"""The sessions of a run's workers: readers that hold the run's snapshot, and writers.
+
+A session is taken for one attempt at a chunk, and comes back when it can be used again. One that cannot is
+closed, and the next attempt opens another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+from copypump.engine.options import Options
+from copypump.engine.origin import Origin, join_origin
+from copypump.errors import CopypumpError, SourceError
+from copypump.postgres.interrupt import Aborted, Interrupt
+from copypump.postgres.session import Session
+from copypump.postgres.snapshot import (
+    export_snapshot,
+    import_snapshot,
+    recover,
+    release_savepoint,
+    set_savepoint,
+)
+
+# What the server says of a snapshot that nobody holds any more: undefined_object, before PostgreSQL 17
+# invalid_parameter_value.
+_NO_SNAPSHOT = ("22023", "42704")
+
+
+# Seconds between two looks for a session that another worker gives back.
+_PATIENCE = 0.2
+
+
+class SnapshotLost(Exception):  # noqa: N818 - told to the user as a StoppedError by the run
+    """No session holds the run's snapshot any more."""
+
+
+class Interrupts:
+    """The switches of attempts that are under way: each its own, and all of them at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._live: set[Interrupt] = set()
+        self._stopped = threading.Event()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[Interrupt]:
+        """A switch for one attempt; Aborted where all have been told to end."""
+        interrupt = Interrupt()
+        with self._lock:
+            self._live.add(interrupt)
+        try:
+            if self._stopped.is_set():
+                raise Aborted
+            yield interrupt
+        finally:
+            with self._lock:
+                self._live.discard(interrupt)
+            interrupt.close()
+
+    def stop(self) -> None:
+        """End all that is under way, and all that would begin."""
+        self._stopped.set()
+        with self._lock:
+            live = list(self._live)
+        for interrupt in live:
+            interrupt.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped.is_set()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, or raise Aborted as soon as all are told to end."""
+        if self._stopped.wait(seconds):
+            raise Aborted
+
+
+class Pool:
+    """Sessions of one side that are open and idle; `open_one` makes another."""
+
+    def __init__(self, open_one: Callable[[Interrupt], Session]) -> None:
+        self._open_one = open_one
+        self._idle: list[Session] = []
+        self._all: set[Session] = set()
+        self._lock = threading.Lock()
+
+    def fill(self, count: int, interrupt: Interrupt) -> None:
+        """Open so many, one after the other."""
+        opened = [self.take(interrupt) for _ in range(count)]
+        for session in opened:
+            self.give(session)
+
+    def take_idle(self) -> Session | None:
+        """Give one that is open, if nobody uses it."""
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def take(self, interrupt: Interrupt) -> Session:
+        """Give an idle one, or a new one, for one attempt."""
+        session = self.take_idle()
+        if session is None:
+            session = self._open_one(interrupt)
+            with self._lock:
+                self._all.add(session)
+        session.interrupt = interrupt
+        return session
+
+    def give(self, session: Session) -> None:
+        """Take one back that can be used again."""
+        session.interrupt = None
+        with self._lock:
+            self._idle.append(session)
+
+    def drop(self, session: Session) -> None:
+        """Close one that is of no use any more."""
+        with self._lock:
+            self._all.discard(session)
+        with contextlib.suppress(CopypumpError):
+            session.__exit__(None, None, None)
+
+    def count(self) -> int:
+        """How many are open."""
+        with self._lock:
+            return len(self._all)
+
+    def close(self) -> None:
+        """Roll back and close all of them; those in use by others are hung up."""
+        with self._lock:
+            idle, busy = list(self._idle), self._all.difference(self._idle)
+            self._idle.clear()
+            self._all.clear()
+        for session in idle:
+            session.__exit__(None, None, None)
+        for session in busy:
+            session.hang_up()
+
+
+class Writers(Pool):
+    """The target's sessions, idle and outside of any transaction between two attempts."""
+
+    @contextlib.contextmanager
+    def one(self, interrupt: Interrupt) -> Iterator[Session]:
+        """A session that stands in no transaction; what is left open by an error is rolled back."""
+        session = self.take(interrupt)
+        try:
+            yield session
+        except BaseException:
+            session.interrupt = None
+            if session.rollback():
+                self.give(session)
+            else:
+                self.drop(session)
+            raise
+        self.give(session)
+
+
+class Readers(Pool):
+    """The source's sessions, each within a transaction that holds the run's snapshot, and its locks.
+
+    `keeper` is the session that took the snapshot. When it is gone, any reader that is left exports the
+    snapshot anew. Without `shared`, each reader takes a snapshot of its own.
+    """
+
+    def __init__(
+        self,
+        open_session: Callable[[Interrupt], Session],
+        keeper: Session,
+        origin: Origin,
+        options: Options,
+        *,
+        shared: bool,
+    ) -> None:
+        super().__init__(self._open_reader)
+        self._open_session = open_session
+        self._keeper: Session | None = keeper
+        self._origin = origin
+        self._options = options
+        self._shared = shared
+        self._exporting = threading.Lock()
+        self.snapshot = export_snapshot(keeper) if shared else ""
+
+    def take(self, interrupt: Interrupt) -> Session:
+        """Give an idle one, or a new one.
+
+        Somebody who waits to lock the table for himself lets no new reader in: then the others go on, and an
+        idle one of theirs is waited for.
+        """
+        while True:
+            try:
+                return super().take(interrupt)
+            except SourceError as error:
+                if error.sqlstate != "55P03" or not self.count():
+                    raise
+            if interrupt.wait(_PATIENCE):
+                raise Aborted
+
+    def _open_reader(self, interrupt: Interrupt) -> Session:
+        session = self._open_session(interrupt)
+        try:
+            if self._shared:
+                self._import(session, interrupt)
+            else:
+                session.begin_source()
+            join_origin(session, self._origin, self._options)
+        except BaseException:
+            session.interrupt = None
+            session.__exit__(None, None, None)
+            raise
+        return session
+
+    def _import(self, session: Session, interrupt: Interrupt) -> None:
+        with self._exporting:
+            try:
+                import_snapshot(session, self.snapshot)
+            except SourceError as error:
+                if error.sqlstate not in _NO_SNAPSHOT:
+                    raise
+            else:
+                return
+            self.snapshot = self._export_again(interrupt)
+            session.rollback()
+            import_snapshot(session, self.snapshot)
+
+    def _export_again(self, interrupt: Interrupt) -> str:
+        """From whoever still holds it; one that is at work is waited for."""
+        if self._keeper is not None:
+            with contextlib.suppress(CopypumpError):
+                return export_snapshot(self._keeper)
+            self._keeper = None
+        while self.count():
+            session = self.take_idle()
+            if session is None:
+                if interrupt.wait(_PATIENCE):
+                    raise Aborted
+                continue
+            try:
+                name = export_snapshot(session)
+            except CopypumpError:
+                self.drop(session)
+            else:
+                self.give(session)
+                return name
+        raise SnapshotLost
+
+    @contextlib.contextmanager
+    def one(self, interrupt: Interrupt) -> Iterator[Session]:
+        """A session that holds the snapshot, for one COPY."""
+        session = self.take(interrupt)
+        try:
+            set_savepoint(session)
+            yield session
+            release_savepoint(session)
+        except BaseException:
+            session.interrupt = None
+            if recover(session):
+                self.give(session)
+            else:
+                self.drop(session)
+            raise
+        self.give(session)
