@@ -100,16 +100,16 @@ def _indivisible(request: Request) -> str | None:
     if table is None:
         return "a query is cut only where --split-by names one of its columns: each chunk runs it again"
     if table.kind in "vf":
-        return (
-            f"a {KINDS[table.kind]} is cut only where --split-by names a column: each chunk reads all of it"
-        )
+        kind = KINDS[table.kind]
+        return f"a {kind} is cut only where --split-by names a column: each chunk reads all of it again"
     if table.persistence == "t":
         return f"{table} is a temporary table, which no other session can read"
     if options.jobs == "auto" and is_standby(request.source):
         return "the source is a standby, where long reads are cancelled: one worker, unless --jobs says more"
-    size = sum(storage.bytes for storage in stored_in(request))
-    small = all(storage.kind != "f" for storage in stored_in(request))
-    if small and size <= min(LEAST_BYTES, options.chunk_bytes):
+    stored = stored_in(request)
+    size = sum(storage.bytes for storage in stored)
+    known = all(storage.kind != "f" for storage in stored)
+    if known and size <= min(LEAST_BYTES, options.chunk_bytes):
         return f"{table} has {megabytes(size)}, which is not worth a second chunk"
     return None
 

@@ -22,22 +22,24 @@ from copypump.postgres.sizes import Key, in_byte_order, keys_of
 TEXTS = frozenset((25, 1042, 1043))  # text, bpchar, varchar
 # of those that are a good key, for date and time, int2, int4, int8, numeric and uuid,
 _KEYS = frozenset((1082, 1114, 1184, 20, 21, 23, 1700, 2950))
-# and the rest: bool, "char", name, oid, time, inet, macaddr.
-_OTHERS = frozenset((16, 18, 19, 26, 1083, 869, 829))
-# Their ranges are exact, but a value's text may be that of its neighbour where a query rounds: float4, float8.
-_FLOATS = frozenset((700, 701))
+# and the rest: bool, "char", name, oid, float4, float8, time, inet, macaddr.
+_OTHERS = frozenset((16, 18, 19, 26, 700, 701, 1083, 869, 829))
+
+UNCHECKED_NULLS = 180000  # the server version that brought NOT NULL constraints that old rows may break
 
 
 @dataclass(frozen=True, slots=True)
 class SplitColumn:
     """A column to cut by, of the table or `of_query`.
 
-    `indexed` and `unique` tell of an index that begins with it, or has it alone.
+    `indexed` and `unique` tell of an index that begins with it, or has it alone. `nullable`: NULL may be in
+    it.
     """
 
     column: Column
     indexed: bool = False
     unique: bool = False
+    nullable: bool = True
     of_query: bool = False
 
     def __str__(self) -> str:
@@ -64,11 +66,6 @@ class SplitColumn:
     def is_text(self) -> bool:
         """Whether a collation orders its values."""
         return self.column.wire_type.oid in TEXTS
-
-    @property
-    def nullable(self) -> bool:
-        """Whether NULL may be in it."""
-        return not self.column.not_null
 
     def literal(self, text: str) -> sql.Composable:
         """Give a value from the server's text of it."""
@@ -110,7 +107,7 @@ def named_column(request: Request) -> SplitColumn:
         raise Unfit("there is no such column", column=name)
     if table is None:
         return SplitColumn(column, of_query=True)
-    return _of(column, keys_of(request.source, table.oid))
+    return _of(request, column, keys_of(request.source, table.oid))
 
 
 def key_column(request: Request) -> SplitColumn:
@@ -119,11 +116,11 @@ def key_column(request: Request) -> SplitColumn:
     assert table is not None
     keys = keys_of(request.source, table.oid)
     columns = {column.name: column for column in table.columns}
-    unique = [_of(columns[key.column], keys) for key in keys if key.unique]
+    unique = [_of(request, columns[key.column], keys) for key in keys if key.unique]
     for by in unique:
         try:
             if by.column.wire_type.oid in TEXTS | _KEYS:
-                refuse_type(request, by, floats=False)
+                refuse_type(request, by)
                 refuse_order(request, by)
                 return by
         except Unfit:
@@ -135,18 +132,26 @@ def key_column(request: Request) -> SplitColumn:
     raise Unfit(fault, hint="name a column: --split-by COLUMN")
 
 
-def _of(column: Column, keys: Sequence[Key]) -> SplitColumn:
+def _of(request: Request, column: Column, keys: Sequence[Key]) -> SplitColumn:
+    table = request.origin.table
+    assert table is not None
+    # NOT NULL can be trusted only of an ordinary table's own: a domain's is not asked everywhere, a foreign
+    # table's never, and since PostgreSQL 18 rows may be older than the constraint (NOT VALID).
+    checked = (
+        table.kind == "r" and column.type.kind != "d" and request.source.server_version < UNCHECKED_NULLS
+    )
     return SplitColumn(
         column,
         indexed=any(key.column == column.name for key in keys),
         unique=any(key.column == column.name and key.unique for key in keys),
+        nullable=not (checked and column.not_null),
     )
 
 
-def refuse_type(request: Request, by: SplitColumn, *, floats: bool) -> None:
+def refuse_type(request: Request, by: SplitColumn) -> None:
     """Raise Unfit unless the column's values can be compared as this module does."""
     wire = by.column.wire_type
-    known = wire.oid in TEXTS | _KEYS | _OTHERS or (floats and wire.oid in _FLOATS) or wire.kind == "e"
+    known = wire.oid in TEXTS | _KEYS | _OTHERS or wire.kind == "e"
     if not known:
         raise Unfit(f"values of {by.column.declared} cannot be told apart reliably", column=by.name)
     if (by.is_text or wire.kind == "e") and is_raw(request.source):

@@ -30,7 +30,7 @@ def split_by_key(request: Request) -> Split:
 
     """
     by = key_column(request) if request.options.split_by is None else named_column(request)
-    refuse_type(request, by, floats=True)
+    refuse_type(request, by)
     refuse_order(request, by)
     population = population_of(request)
     number, notes = _number(request, by, population)
@@ -84,8 +84,8 @@ ranked AS (
     SELECT k, w, pg_catalog.floor(
                (pg_catalog.sum(w) OVER (ORDER BY k ROWS UNBOUNDED PRECEDING) OPERATOR(pg_catalog.-)
                 w OPERATOR(pg_catalog./) 2::pg_catalog.float8)
-               OPERATOR(pg_catalog.*) {number}::pg_catalog.float8 OPERATOR(pg_catalog./) pg_catalog.sum(w) OVER ())
-           AS bucket
+               OPERATOR(pg_catalog.*) {number}::pg_catalog.float8
+               OPERATOR(pg_catalog./) pg_catalog.sum(w) OVER ()) AS bucket
       FROM sample WHERE k IS NOT NULL)
 (SELECT DISTINCT ON (bucket) bucket, {first}, pg_catalog.sum(w) OVER (PARTITION BY bucket)
   FROM ranked ORDER BY bucket, k)

@@ -1,4 +1,4 @@
-"""The partitions of a partitioned table, each read by its own name; large ones are cut by ctid where possible."""
+"""The partitions of a table, each read by its own name; large ones are cut by ctid where that can be."""
 
 from __future__ import annotations
 

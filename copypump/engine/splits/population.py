@@ -20,14 +20,13 @@ SAMPLE_ROWS = 100_000
 class Population:
     """Rows to sample: `rows` is the SQL from FROM on, `share` the part of all rows that it gives.
 
-    `bytes`: what all of them have, heap and TOAST, or None where nothing tells. `passes`: the server makes all
-    the rows each time that some are asked for.
+    `bytes`: what all of them have, heap and TOAST; None where nothing tells, and the server makes all rows each
+    time that some are asked for.
     """
 
     rows: sql.Composable
     share: float
     bytes: int | None
-    passes: bool = False
 
 
 def population_of(request: Request) -> Population:
@@ -37,7 +36,7 @@ def population_of(request: Request) -> Population:
         blocks = sum(storage.blocks for storage in stored)
         bytes_ = sum(storage.bytes for storage in stored)
         looked_at = sample_size(blocks, bytes_ // stored[0].block)
-        sample = sql.SQL("")
+        sample: sql.Composable = sql.SQL("")
         if looked_at < blocks:
             sample = sql.SQL(" TABLESAMPLE pg_catalog.system ({}) REPEATABLE (0)").format(
                 sql.Literal(100 * looked_at / blocks)
@@ -49,7 +48,7 @@ def population_of(request: Request) -> Population:
     if wanted < 1:
         conditions.append(f"pg_catalog.random() OPERATOR(pg_catalog.<) {wanted!r}::pg_catalog.float8")
     rows = sql.SQL(" FROM {}{}").format(request.relation, where_clause(conditions))
-    return Population(rows, wanted, None, passes=True)
+    return Population(rows, wanted, None)
 
 
 def stored_in(request: Request) -> tuple[Storage, ...]:

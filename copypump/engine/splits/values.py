@@ -26,7 +26,7 @@ def split_by_values(request: Request) -> Split:
 
     """
     by = named_column(request)
-    refuse_type(by, request, floats=False)
+    refuse_type(request, by)
     query = sql.SQL(
         """
 SELECT k::pg_catalog.text, w
