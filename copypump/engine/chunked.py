@@ -110,6 +110,7 @@ class _Run:
         self._coordinator: Coordinator | None = None
         self._job: Job | None = None
         self._done: list[Committed] = []
+        self._resumed = False
         self._writers = Writers(self._open(dst, Side.TARGET))
         stack.callback(self._writers.close)
 
@@ -131,7 +132,7 @@ class _Run:
 
     def begin(self, resumed: Record | None, new_snapshot: bool) -> None:
         """Hold the run, take the snapshot, and prepare the target, unless that was done before."""
-        plan = self._plan
+        plan, self._resumed = self._plan, resumed is not None
         self._guard.rollback()
         self._guard.begin_target()
         self._ledger.guard(self._guard, plan.run)
@@ -318,6 +319,8 @@ class _Run:
         """Say in the ledger, and in the error, how far the run came; give what is to be raised."""
         job, run = self._job, self._plan.run
         if job is None:
+            if isinstance(error, CopypumpError) and self._resumed:
+                error.state = error.state or "the run is as it was before"
             return error
         done = len(self._coordinator.done if self._coordinator else self._done)
         self._report.chunks_done = done
