@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from copypump.codec.registry import register_type as register_type
     from copypump.engine.api import pump as pump
+    from copypump.engine.history import forget as forget
+    from copypump.engine.history import runs as runs
+    from copypump.engine.history import status as status
     from copypump.engine.report import Progress as Progress
     from copypump.engine.report import Report as Report
+    from copypump.engine.resume import resume as resume
     from copypump.engine.streams import read as read
     from copypump.engine.streams import write as write
     from copypump.errors import CastError as CastError
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from copypump.errors import OutcomeUnknownError as OutcomeUnknownError
     from copypump.errors import RefusedError as RefusedError
     from copypump.errors import SourceError as SourceError
+    from copypump.errors import StoppedError as StoppedError
     from copypump.errors import TargetError as TargetError
     from copypump.errors import TransformError as TransformError
     from copypump.errors import UnrepresentableError as UnrepresentableError
@@ -34,6 +39,10 @@ _HOMES = {
     "pump": "engine.api",
     "read": "engine.streams",
     "write": "engine.streams",
+    "resume": "engine.resume",
+    "runs": "engine.history",
+    "status": "engine.history",
+    "forget": "engine.history",
     "reads": "transforms",
     "register_type": "codec.registry",
     "Report": "engine.report",
@@ -48,6 +57,7 @@ _HOMES = {
     "UnrepresentableError": "errors",
     "CastError": "errors",
     "OutcomeUnknownError": "errors",
+    "StoppedError": "errors",
 }
 
 __all__ = [*_HOMES, "__version__"]

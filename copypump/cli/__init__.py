@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from copypump.cli import demo, output, run, types
+from copypump.cli import demo, forget, output, resume, run, runs, status, types
 from copypump.cli.options import CONTEXT
 from copypump.errors import ExitCode, Terminated
 
@@ -72,15 +72,19 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 )
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    r"""Rows from one PostgreSQL to another, as fast as a raw pipe, through a vectorized function of yours.
+    """Rows from one PostgreSQL to another, as fast as a raw pipe, through a vectorized function of yours.
 
     \b
     copypump run --src DSN --dst DSN --table people --transform my_etl:clean
     copypump demo      shows it at work, on two servers of its own
-    """
+    """  # noqa: D301 - click's own sign for lines that stay as they are
     ctx.ensure_object(output.Face)
 
 
 main.add_command(run.run)
+main.add_command(resume.resume)
+main.add_command(runs.runs)
+main.add_command(status.status)
+main.add_command(forget.forget)
 main.add_command(demo.demo)
 main.add_command(types.types)

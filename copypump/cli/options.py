@@ -14,7 +14,17 @@ from copypump.cli import logs
 from copypump.cli.output import Face
 from copypump.codec.policy import Policy
 from copypump.engine.modes import MODES
-from copypump.engine.options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES
+from copypump.engine.options import (
+    AUTO,
+    DEFAULT_BATCH_BYTES,
+    DEFAULT_BATCH_ROWS,
+    DEFAULT_CHUNK_BYTES,
+    DEFAULT_LEDGER,
+    DEFAULT_RETRIES,
+    MAX_BATCH_BYTES,
+    MAX_JOBS,
+)
+from copypump.engine.splits.chunk import SPLITS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,15 +90,39 @@ def _policies(_ctx: click.Context, _param: click.Parameter, values: tuple[str, .
     return policies
 
 
-def _size(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
+class Jobs(click.ParamType[int | str]):
+    """A number of workers, or `auto`."""
+
+    name = "jobs"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Read it."""
+        if isinstance(value, int) or value == AUTO:
+            return value if isinstance(value, int) else AUTO
+        if not str(value).isdecimal() or not 1 <= int(value) <= MAX_JOBS:
+            self.fail(f"write {AUTO}, or a number from 1 to {MAX_JOBS}", param, ctx)
+        return int(value)
+
+
+def _name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Read one column name."""
+    return None if value is None else identifier(value.strip())
+
+
+def _size(_ctx: click.Context, _param: click.Parameter, value: str, most: int = MAX_BATCH_BYTES) -> int:
     """Read a number of bytes."""
     match = _SIZE.fullmatch(value)
     if match is None:
         raise click.BadParameter("write a size such as 1048576, 512kB or 4MB")
     size = int(match[1]) * _UNITS[match[2].lower()]
-    if not 1 <= size <= MAX_BATCH_BYTES:
-        raise click.BadParameter(f"it must lie between 1 and {MAX_BATCH_BYTES:,} bytes")
+    if not 1 <= size <= most:
+        raise click.BadParameter(f"it must lie between 1 and {most:,} bytes")
     return size
+
+
+def _chunk_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Read the bytes of a chunk, of which there is no highest number."""
+    return _size(ctx, param, value, 1 << 62)
 
 
 def _query(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -222,6 +256,73 @@ tuning = together(
         help="About how many bytes of rows make one batch.",
     ),
 )
+
+_LEDGER = click.option(
+    "--ledger-schema",
+    metavar="SCHEMA",
+    default=DEFAULT_LEDGER,
+    show_default=True,
+    help="The schema on the target that keeps account of runs; made when it is needed.",
+)
+
+_JOBS_HELP = "How many workers move chunks at once; auto: as many as suit the machine, up to 4."
+
+chunking = together(
+    click.option("--jobs", metavar="N|auto", type=Jobs(), default=1, show_default=True, help=_JOBS_HELP),
+    click.option(
+        "--split",
+        type=click.Choice([AUTO, *SPLITS]),
+        default=AUTO,
+        show_default=True,
+        help="How the source is cut into chunks; "
+        + "; ".join(f"{way.name}: {way.help}" for way in SPLITS.values())
+        + ". The plan says which, and why.",
+    ),
+    click.option(
+        "--split-by", metavar="COLUMN", callback=_name, help="The column by whose values the source is cut."
+    ),
+    click.option(
+        "--chunk-bytes",
+        metavar="SIZE",
+        default=f"{DEFAULT_CHUNK_BYTES >> 20}MB",
+        show_default=True,
+        callback=_chunk_size,
+        help="About how many bytes of the source's disk make one chunk, at most.",
+    ),
+    click.option(
+        "--snapshot/--no-snapshot",
+        default=True,
+        help="Read all chunks under one snapshot; without it, each chunk is exact by itself alone.",
+    ),
+    click.option(
+        "--run-id", metavar="NAME", help="Name the run in the ledger; a name is made up without it."
+    ),
+    click.option(
+        "--retries",
+        metavar="N",
+        type=click.IntRange(0),
+        default=DEFAULT_RETRIES,
+        show_default=True,
+        help="How many times a chunk is tried again after what may pass.",
+    ),
+    _LEDGER,
+)
+
+resuming = together(
+    click.option("--jobs", metavar="N|auto", type=Jobs(), help=f"{_JOBS_HELP} By default as before."),
+    click.option(
+        "--retries", metavar="N", type=click.IntRange(0), help="How many times a chunk is tried again."
+    ),
+    click.option(
+        "--new-snapshot",
+        is_flag=True,
+        help="Read the rest as the source is now, though chunks that were read before are committed.",
+    ),
+    _LEDGER,
+)
+
+target = _endpoint("dst", "The target")
+ledger = _LEDGER
 
 reporting = together(
     click.option("--progress/--no-progress", default=True, help="Show progress on stderr, or do not."),

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ from copypump.errors import CopypumpError, ExitCode, OutcomeUnknownError, Termin
 
 if TYPE_CHECKING:
     from copypump.engine.report import Progress, Report
+
+
+PLAIN_WIDTH = 160
 
 
 @dataclass(slots=True)
@@ -63,6 +67,22 @@ def _write(text: str, stream: IO[str] | None) -> str | None:
 
 def _coloured(stream: IO[str]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay rows out under a head, as wide as the terminal is."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(*head, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        grid.add_row(*map(Text, row))  # not as markup: timestamp[us]
+    # A terminal tells its width; elsewhere the lines are as long as they read well.
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    with console.capture() as captured:
+        console.print(grid)
+    return captured.get().rstrip()
 
 
 # Errors ---------------------------------------------------------------------------------------------------
@@ -152,11 +172,23 @@ def summary(report: Report) -> str:
         f" ({report.rows_read / seconds:,.0f} rows/s)",
         f"      {megabytes(report.bytes_read)} read, {megabytes(report.bytes_written)} written"
         f" ({megabytes(report.bytes_read / seconds)}/s); bottleneck: {report.bottleneck}",
+        *_chunk_lines(report),
         f"      {'stage':<10}{'busy':>9}{'waiting':>11}",
     ]
     lines += [f"      {name:<10}{s.busy:>7.2f} s{s.waiting:>9.2f} s" for name, s in report.stages.items()]
     lines += [f"warning: {warning}" for warning in report.warnings]
     return printable("\n".join(lines))
+
+
+def _chunk_lines(report: Report) -> list[str]:
+    """What there is to say of a run with a ledger."""
+    if report.run is None:
+        return []
+    done = f"{report.chunks_done:,} of {report.chunks:,} chunks"
+    retries = f", {report.retries:,} retries" if report.retries else ""
+    snapshots = ", ".join(name or "none" for name in report.snapshots)
+    workers = f"{report.jobs} worker{'s' if report.jobs > 1 else ''}"
+    return [f"      run {report.run}: {done} ({report.split}) by {workers}{retries}; snapshot {snapshots}"]
 
 
 def megabytes(size: float) -> str:

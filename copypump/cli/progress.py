@@ -58,8 +58,23 @@ def describe(earlier: Progress, now: Progress) -> str:
     seconds = max(seconds, 1e-3)
     return (
         f"{now.rows_read:,} rows in {now.seconds:.0f} s, {rows / seconds:,.0f} rows/s,"
-        f" {output.megabytes(size / seconds)}/s, waiting for {now.bottleneck}"
+        f" {output.megabytes(size / seconds)}/s, {_where(now)}"
     )
+
+
+def _where(now: Progress) -> str:
+    """Say what holds the rows up, or, in a run of chunks, how far it is."""
+    waiting = f"waiting for {now.bottleneck}"
+    if not now.chunks:
+        return waiting
+    parts = [
+        f"chunk {now.chunks_done:,} of {now.chunks:,}",
+        f"{now.workers} workers",
+        f"snapshot {now.snapshot_age:.0f} s old",
+        *([f"{now.retries:,} retries"] if now.retries else []),
+        now.phase or waiting,
+    ]
+    return ", ".join(parts)
 
 
 @contextlib.contextmanager

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from copypump.cli import logs, options, output
-from copypump.cli.progress import display
+from copypump.cli.progress import Display, display
+
+if TYPE_CHECKING:
+    from copypump.engine.report import Report
 
 
 @click.command()
@@ -18,6 +22,7 @@ from copypump.cli.progress import display
 @options.selection
 @options.transforming
 @options.landing
+@options.chunking
 @options.tuning
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, and move nothing.")
 @options.reporting
@@ -36,13 +41,16 @@ def run(
     log_format: str,
     **job: Any,
 ) -> None:
-    r"""Copy one table, or what a query returns, into one table of another server, in one transaction.
+    """Copy one table, or what a query returns, into one table of another server.
+
+    All rows land in one transaction; with --jobs, --split or --run-id chunk by chunk, each committed with its
+    row in a ledger on the target, so that `copypump resume` can go on after any death.
 
     \b
     copypump run --src "service=old" --dst "service=new" --table people --transform my_etl:clean
 
     A password is best left to a passfile or service file: a command line can be read by others.
-    """
+    """  # noqa: D301 - click's own sign for lines that stay as they are
     check(job, dry_run, report)
     logs.start(log_level, log_format)
 
@@ -52,17 +60,32 @@ def run(
     if dry_run:
         output.result(api.plan(src, dst, **job).describe())
         return
-    with display(face, progress) as shown:
-        try:
-            done = api.pump(src, dst, **job, on_progress=shown, progress_interval=shown.interval)
-        except BaseException as error:
-            if report is not None and isinstance(error, Exception | KeyboardInterrupt):
-                output.save(report, output.failure_report(error, shown.last))
-            raise
-    if report is not None:
-        output.save(report, done.as_dict())
-    if report != "-":
-        output.result(output.summary(done))
+    with display(face, progress) as shown, reporting(report, shown) as said:
+        said.report = api.pump(src, dst, **job, on_progress=shown, progress_interval=shown.interval)
+
+
+@dataclass(slots=True)
+class Said:
+    """What a command has to tell at its end."""
+
+    report: Report | None = None
+
+
+@contextlib.contextmanager
+def reporting(path: str | None, shown: Display) -> Iterator[Said]:
+    """Save the report, however the run ends, and print its summary where it ends well."""
+    said = Said()
+    try:
+        yield said
+    except BaseException as error:
+        if path is not None and isinstance(error, Exception | KeyboardInterrupt):
+            output.save(path, output.failure_report(error, shown.last))
+        raise
+    assert said.report is not None
+    if path is not None:
+        output.save(path, said.report.as_dict())
+    if path != "-":
+        output.result(output.summary(said.report))
 
 
 @contextlib.contextmanager

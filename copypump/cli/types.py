@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import click
 
 from copypump.cli import output
 
-PLAIN_WIDTH = 160
 HEAD = ("PostgreSQL", "Arrow", "or by --type", "kept", "an error once it is read")
 
 
@@ -27,15 +25,4 @@ def types(as_json: bool) -> None:
     if as_json:
         output.result(json.dumps([row._asdict() for row in rows], indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*HEAD, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*map(Text, row))  # not as markup: timestamp[us]
-    # A terminal tells its width; elsewhere the lines are as long as they read well.
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    with console.capture() as captured:
-        console.print(table)
-    output.result(captured.get().rstrip())
+    output.result(output.table(HEAD, rows))

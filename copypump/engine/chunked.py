@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 
+from psycopg import sql
+
 from copypump.engine.fingerprint import check_same, fingerprint, saved_options, saved_split
 from copypump.engine.itself import refuse_itself
 from copypump.engine.jobs import Attempts, Coordinator, Job
@@ -53,6 +55,7 @@ def run_chunked(
     on_progress: OnProgress | None,
     interval: float,
     resumed: Record | None = None,
+    new_snapshot: bool = False,
 ) -> None:
     """Carry the plan out, or what is left of a run that is `resumed`; `keeper` and `guard` made the plan.
 
@@ -71,7 +74,7 @@ def run_chunked(
     with ExitStack() as stack:
         run = _Run(plan, keeper, guard, src, dst, report, stack)
         try:
-            run.begin(resumed)
+            run.begin(resumed, new_snapshot)
             run.move(on_progress, interval)
             run.finish(on_progress)
         except BaseException as error:
@@ -107,7 +110,7 @@ class _Run:
         self._coordinator: Coordinator | None = None
         self._job: Job | None = None
         self._done: list[Committed] = []
-        self._steps: dict[str, dict[str, object]] = {}
+        self._resumed = False
         self._writers = Writers(self._open(dst, Side.TARGET))
         stack.callback(self._writers.close)
 
@@ -122,13 +125,14 @@ class _Run:
         """A transaction on the target; it is for the body to commit it."""
         with self.interrupts.one() as interrupt, self._writers.one(interrupt) as session:
             session.begin_target()
+            self._ledger.enter(session, self._plan.run)
             yield session
 
     # Begin
 
-    def begin(self, resumed: Record | None) -> None:
+    def begin(self, resumed: Record | None, new_snapshot: bool) -> None:
         """Hold the run, take the snapshot, and prepare the target, unless that was done before."""
-        plan = self._plan
+        plan, self._resumed = self._plan, resumed is not None
         self._guard.rollback()
         self._guard.begin_target()
         self._ledger.guard(self._guard, plan.run)
@@ -144,7 +148,7 @@ class _Run:
             shared=plan.options.snapshot,
         )
         self._stack.callback(readers.close)
-        landed, epoch = self._prepare() if resumed is None else self._take_up(resumed)
+        landed, epoch = self._prepare() if resumed is None else self._take_up(resumed, new_snapshot)
         with self._writing() as session:
             snapshot = self._ledger.add_snapshot(session, plan.run, readers.snapshot)
             commit(session)
@@ -177,8 +181,8 @@ class _Run:
         self._report.target = str(landed)
         return landed, epoch
 
-    def _take_up(self, record: Record) -> tuple[Table, int]:
-        """Go on where an earlier process ended."""
+    def _take_up(self, record: Record, new_snapshot: bool) -> tuple[Table, int]:
+        """Go on where an earlier process ended, or from the beginning, if what is left cannot be told."""
         plan, ledger = self._plan, self._ledger
         check_same(plan.run, record.fingerprint, fingerprint(plan))
         with self._writing() as session:
@@ -187,10 +191,50 @@ class _Run:
                 raise RefusedError("the table is gone", side=Side.TARGET, table=plan.destination.name)
             epoch = ledger.take_up(session, plan.run)
             self._done = list(ledger.chunks(session, plan.run).values())
-            self._steps = ledger.steps(session, plan.run)
+            if self._done and len(self._done) < len(plan.split.chunks):
+                if not plan.split.stable:
+                    self._start_over(session)
+                elif not new_snapshot:
+                    raise RefusedError(
+                        f"{len(self._done):,} chunks are committed that were read under an earlier snapshot;"
+                        " rows that moved from one chunk to another since would be lost or doubled",
+                        side=Side.SOURCE,
+                        hint="--new-snapshot reads the rest as the source is now",
+                    )
             commit(session)
         self._report.snapshots += record.snapshots
         return landed, epoch
+
+    def _start_over(self, session: Session) -> None:
+        """Take away what has landed: its chunks were parts of a snapshot that is gone."""
+        plan, restart = self._plan, self._plan.loading.restart
+        if restart is None:
+            raise RefusedError(
+                f"chunks of a {plan.split.name} split mean nothing under a new snapshot, and what has landed"
+                f" of them cannot be told from the other rows of {plan.destination.name}",
+                side=Side.TARGET,
+                hint=f"clean the target up, copypump forget {plan.run}, and run anew with --split-by",
+            )
+        landed = sum(done.rows_written for done in self._done)
+        if plan.options.mode is None:
+            [(rows,)] = session.execute(
+                sql.SQL("SELECT pg_catalog.count(*) FROM {}{}").format(
+                    plan.destination.only, plan.destination.identifier
+                )
+            )
+            if rows != landed:
+                raise RefusedError(
+                    f"the load has to start over, but the target holds {rows:,} rows, of which"
+                    f" this run landed {landed:,}",
+                    side=Side.TARGET,
+                    table=plan.destination.name,
+                    hint="take the others out first; the load empties the target",
+                )
+        for step in restart:
+            step.run(session, self._report.tally)
+        self._ledger.start_over(session, plan.run)
+        self._report.warn(f"the load starts over: {landed:,} rows that had landed are taken away")
+        self._done = []
 
     # Work
 
@@ -275,6 +319,8 @@ class _Run:
         """Say in the ledger, and in the error, how far the run came; give what is to be raised."""
         job, run = self._job, self._plan.run
         if job is None:
+            if isinstance(error, CopypumpError) and self._resumed:
+                error.state = error.state or "the run is as it was before"
             return error
         done = len(self._coordinator.done if self._coordinator else self._done)
         self._report.chunks_done = done

@@ -119,6 +119,7 @@ def move_chunk(job: Job, chunk: Chunk, counters: Counters, warn: Callable[[str],
         job.writers.one(interrupt) as writer,
     ):
         writer.begin_target()
+        job.ledger.enter(writer, job.run)
         if not job.ledger.claim_chunk(writer, job.run, job.epoch, chunk.number, job.snapshot):
             writer.rollback()
             writer.begin_target()

@@ -12,6 +12,7 @@ is not, and nothing was.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,32 @@ SELECT r.run, r.status, r.source, r.target, r.error, r.version,
                   FROM {schema}.chunks k WHERE k.run OPERATOR(pg_catalog.=) r.run) c
  {where}
  ORDER BY r.started, r.run"""
+
+
+_KEY = "pg_catalog.hashtextextended($1::pg_catalog.text, 0)"
+
+_TRY_GUARD = f"SELECT pg_catalog.pg_try_advisory_xact_lock({_KEY})"
+
+_HOLDER = f"""
+SELECT l.pid FROM pg_catalog.pg_locks l
+ WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted
+   AND l.objsubid OPERATOR(pg_catalog.=) 1::pg_catalog.int2
+   AND ((l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32)
+        OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8) OPERATOR(pg_catalog.=) {_KEY}"""
+
+_END_ORPHANS = """
+SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a
+ WHERE a.application_name OPERATOR(pg_catalog.=) $1::pg_catalog.text
+   AND a.usename OPERATOR(pg_catalog.=) current_user
+   AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"""
+
+# Seconds for a server to notice that a process of ours is gone.
+_PATIENCE = 3.0
+
+
+def application_name(run: str) -> str:
+    """What a run's writing sessions are called on the server; names there have 63 bytes."""
+    return f"copypump {run}"[:63]
 
 
 class Superseded(Exception):  # noqa: N818 - told to the user as a StoppedError by the run
@@ -185,21 +212,31 @@ class Ledger:
     def guard(self, session: Session, run: str) -> None:
         """Hold the run as ours until the session's transaction ends.
 
+        What earlier processes left behind on the server is ended: a network that was cut off leaves sessions
+        that nobody serves, and their locks.
+
         Raises:
             RefusedError: another process holds it.
 
         """
-        [(ours,)] = session.execute(
-            "SELECT pg_catalog.pg_try_advisory_xact_lock("
-            "pg_catalog.hashtextextended($1::pg_catalog.text, 0))",
-            [run],
-        )
-        if not ours:
+        deadline = time.monotonic() + _PATIENCE
+        while not session.execute(_TRY_GUARD, [run])[0][0]:
+            if time.monotonic() < deadline:  # a process that was killed is gone as soon as its server notices
+                time.sleep(0.1)
+                continue
+            found = session.execute(_HOLDER, [run])
+            pid = f", server process {found[0][0]}" if found else ""
             raise RefusedError(
-                f"the run {run} is active: another process holds it",
+                f"the run {run} is active: another process holds it{pid}",
                 side=Side.TARGET,
                 hint=f"wait for it, or end it; copypump status {run} says how far it is",
             )
+        session.execute(_END_ORPHANS, [application_name(run)])
+
+    def enter(self, session: Session, run: str) -> None:
+        """Let others see, as long as the session's transaction lasts, which run it serves."""
+        name = sql.Literal(application_name(run))
+        session.execute(sql.SQL("SET LOCAL application_name = {}").format(name))
 
     def start(
         self,

@@ -30,7 +30,7 @@ DEFAULT_LEDGER = "copypump"
 AUTO = "auto"
 AUTO_JOBS = 4  # the most that "auto" chooses: the servers have others to serve
 MAX_JOBS = 256
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,59}")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,53}")
 
 TransformSpec = str | Callable[..., Any]
 
@@ -183,7 +183,7 @@ class Options:
             raise UsageError("retries must not be negative")
         if self.run_id is not None and not _RUN_ID.fullmatch(self.run_id):
             raise UsageError(
-                "a run's name is made of up to 60 letters, digits, and any of . _ : -, and begins with"
+                "a run's name is made of up to 54 letters, digits, and any of . _ : -, and begins with"
                 " a letter or a digit"
             )
 

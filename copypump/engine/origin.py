@@ -151,14 +151,15 @@ def select_rows(
     `columns` and `texts` as in Origin. `relation` is a partition's qualified, quoted name, to be read in the
     table's place.
     """
-    source: sql.Composable
-    if isinstance(rows, str):
-        source = sql.SQL("(\n{}\n) AS q").format(sql.SQL(rows))
-    elif relation is not None:
-        source = sql.SQL(relation)
-    else:
-        source = sql.SQL("{}{}").format(sql.SQL("ONLY " if rows.kind == "r" else ""), rows.qualified)
+    source = from_item(rows) if relation is None else sql.SQL(relation)
     return _head(columns, texts) + source + where_clause(conditions)
+
+
+def from_item(rows: Table | str) -> sql.Composable:
+    """Give what stands after FROM: a table without its inheritance children, or a query."""
+    if isinstance(rows, str):
+        return sql.SQL("(\n{}\n) AS q").format(sql.SQL(rows))
+    return sql.SQL("{}{}").format(sql.SQL("ONLY " if rows.kind == "r" else ""), rows.qualified)
 
 
 def where_clause(conditions: Sequence[str]) -> sql.Composable:

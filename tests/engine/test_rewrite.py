@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 
 import copypump
+from copypump.engine.moving import middle
 from copypump.engine.options import Options
 from copypump.engine.origin import begin_origin
 from copypump.engine.report import Counters
-from copypump.engine.moving import middle
 from copypump.engine.run import dry_run, planned
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.source import Source

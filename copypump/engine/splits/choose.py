@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from copypump.engine.options import Options
 from copypump.engine.origin import Origin
-from copypump.engine.splits.chunk import Chunk, Split
+from copypump.engine.splits.chunk import SPLITS, Chunk, Split
 from copypump.engine.splits.ctid import split_by_ctid
-from copypump.engine.splits.request import Request, Unfit
-from copypump.errors import RefusedError, Side
+from copypump.engine.splits.cutting import LEAST_BYTES
+from copypump.engine.splits.key import split_by_key
+from copypump.engine.splits.partitions import split_by_partitions
+from copypump.engine.splits.population import stored_in
+from copypump.engine.splits.request import Request, Unfit, megabytes
+from copypump.engine.splits.values import split_by_values
+from copypump.errors import RefusedError, Side, UsageError
+from copypump.postgres.catalog import KINDS
 from copypump.postgres.session import Session
+from copypump.postgres.sizes import is_standby
 
 
 def choose_split(
@@ -18,50 +26,118 @@ def choose_split(
 ) -> Split:
     """Cut a source for `jobs` workers, as the options ask, else in the best way that it allows.
 
-    `source` stands in the transaction that reads (or one like it), the table locked. `startable_over`: the
-    load can begin again from nothing.
+    `source` stands in the transaction that reads (or in one like it), with the table locked; it is asked for
+    sizes and samples, and nothing of that is left behind. `startable_over`: the load can begin again from
+    nothing.
 
     Raises:
         RefusedError: the way that was asked for cannot be had.
 
     """
     request = Request(source, origin, options, jobs, startable_over)
-    asked = None if options.split == "auto" else options.split
-    if asked is None and options.split_by is not None:
-        asked = "key"
+    asked = _asked(options)
     if asked is None:
-        return _best(request)
-    if asked == "none":
-        return whole(request, ["asked for"])
-    try:
-        return WAYS[asked](request)
-    except Unfit as unfit:
-        raise RefusedError(
-            f"cannot split by {asked}: {unfit.reason}",
-            side=Side.SOURCE,
-            table=origin.name,
-            column=unfit.column,
-            hint=unfit.hint,
-        ) from None
+        split = _best(request)
+    else:
+        try:
+            split = WAYS[asked](request)
+        except Unfit as unfit:
+            raise RefusedError(
+                f"cannot split by {asked}: {unfit.reason}",
+                side=Side.SOURCE,
+                table=origin.name,
+                column=unfit.column,
+                hint=unfit.hint,
+            ) from None
+        split = replace(split, reasons=("asked for", *split.reasons))
+    if len(split.chunks) > 1 and is_standby(source):
+        warning = "the source is a standby: what it replays may cancel readers (max_standby_streaming_delay)"
+        split = replace(split, reasons=(*split.reasons, warning))
+    return split
 
 
-def whole(request: Request, reasons: list[str]) -> Split:
+def _asked(options: Options) -> str | None:
+    """The way that the options name; None where the choice is ours."""
+    if options.split == "auto":
+        return None if options.split_by is None else "key"
+    if options.split_by is not None and options.split not in ("key", "values"):
+        raise UsageError(f"split_by goes with the splits key and values, not with {options.split}")
+    if options.split_by is None and options.split == "values":
+        raise UsageError("the split values needs split_by: the column whose values make the chunks")
+    return options.split
+
+
+def _whole(request: Request, reasons: list[str]) -> Split:
     """Everything as one chunk."""
-    return Split.of("none", [Chunk(1, f"all of {request.origin.name}")], stable=True, reasons=reasons)
+    size = sum(storage.bytes for storage in stored_in(request))
+    chunk = Chunk(1, f"all of {request.origin.name}", bytes=size)
+    return Split.of("none", [chunk], stable=True, reasons=reasons)
 
 
 def _best(request: Request) -> Split:
-    if request.jobs == 1:
-        return whole(request, ["one worker reads all of it"])
+    """Cut as is best where nothing was asked for; into one chunk where that cannot be, or is not worth it."""
+    if fault := _indivisible(request):
+        return _whole(request, [fault])
     reasons = []
-    for name, way in WAYS.items():
+    for name in _candidates(request):
         try:
-            split = way(request)
+            split = WAYS[name](request)
         except Unfit as unfit:
             reasons.append(f"not by {name}: {unfit.reason}")
-        else:
-            return Split.of(split.name, split.chunks, split.stable, [*split.reasons, *reasons])
-    return whole(request, reasons)
+            continue
+        if len(split.chunks) == 1:
+            return _whole(request, [*split.reasons, "all of it is as small as a chunk is at least"])
+        return replace(split, reasons=(_PRAISE[name], *split.reasons, *reasons))
+    return _whole(request, reasons)
 
 
-WAYS: dict[str, Callable[[Request], Split]] = {"ctid": split_by_ctid}
+def _indivisible(request: Request) -> str | None:
+    """Why nothing is cut unless it is asked for."""
+    origin, options = request.origin, request.options
+    table = origin.table
+    if request.jobs == 1:
+        return "one worker reads all of it"
+    if table is None:
+        return "a query is cut only where --split-by names one of its columns: each chunk runs it again"
+    if table.kind in "vf":
+        kind = KINDS[table.kind]
+        return f"a {kind} is cut only where --split-by names a column: each chunk reads all of it again"
+    if table.persistence == "t":
+        return f"{table} is a temporary table, which no other session can read"
+    if options.jobs == "auto" and is_standby(request.source):
+        return "the source is a standby, where long reads are cancelled: one worker, unless --jobs says more"
+    stored = stored_in(request)
+    size = sum(storage.bytes for storage in stored)
+    known = all(storage.kind != "f" for storage in stored)
+    if known and size <= min(LEAST_BYTES, options.chunk_bytes):
+        return f"{table} has {megabytes(size)}, which is not worth a second chunk"
+    return None
+
+
+def _candidates(request: Request) -> tuple[str, ...]:
+    """The ways to try for a table, best first."""
+    table = request.origin.table
+    assert table is not None
+    if table.kind != "p":
+        return "ctid", "key"
+    sizes = [storage.bytes for storage in stored_in(request)]
+    # Uncut, a partition that is larger than a worker's share of the whole would keep it alone at the end.
+    uneven = max(sizes, default=0) * request.jobs > sum(sizes)
+    return ("key", "partitions") if uneven and not request.startable_over else ("partitions", "key")
+
+
+# Why each way is taken where the choice is ours.
+_PRAISE = {
+    "ctid": "by ctid: it needs no index, and the load can start over should its snapshot be lost",
+    "key": "by ranges of a key: they mean the same rows under a later snapshot",
+    "partitions": "by partitions: each is read by its own name",
+}
+
+WAYS: dict[str, Callable[[Request], Split]] = {
+    "none": lambda request: _whole(request, []),
+    "ctid": split_by_ctid,
+    "key": split_by_key,
+    "values": split_by_values,
+    "partitions": split_by_partitions,
+}
+assert WAYS.keys() == SPLITS.keys()

@@ -5,19 +5,29 @@ from __future__ import annotations
 from psycopg import sql
 
 from copypump.engine.options import Options
-from copypump.engine.origin import Origin, copy_rows
+from copypump.engine.origin import Origin, copy_rows, from_item
 from copypump.engine.splits.chunk import Chunk
+from copypump.postgres.catalog import Table
 from copypump.postgres.query import bare_query
 
 
 def chunk_copy(origin: Origin, options: Options, chunk: Chunk) -> sql.Composable:
     """COPY of one chunk TO STDOUT (FORMAT BINARY), with the columns of `origin` in their order."""
-    rows = origin.table if options.query is None else bare_query(options.query)
-    assert rows is not None
     conditions = own_conditions(options)
     if chunk.where is not None:
         conditions.append(chunk.where)
-    return copy_rows(rows, origin.columns, origin.texts, conditions, chunk.relation)
+    return copy_rows(_rows(origin, options), origin.columns, origin.texts, conditions, chunk.relation)
+
+
+def relation_of(origin: Origin, options: Options) -> sql.Composable:
+    """Give the table or the query as it stands after FROM."""
+    return from_item(_rows(origin, options))
+
+
+def _rows(origin: Origin, options: Options) -> Table | str:
+    rows = origin.table if options.query is None else bare_query(options.query)
+    assert rows is not None
+    return rows
 
 
 def own_conditions(options: Options) -> list[str]:

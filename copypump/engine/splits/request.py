@@ -11,7 +11,7 @@ from psycopg import sql
 from copypump.codec.column import Column
 from copypump.engine.options import Options
 from copypump.engine.origin import Origin
-from copypump.engine.splits.reading import own_conditions
+from copypump.engine.splits.reading import own_conditions, relation_of
 from copypump.errors import SourceError
 from copypump.postgres.session import Session
 
@@ -61,10 +61,8 @@ class Request:
 
     @property
     def relation(self) -> sql.Composable:
-        """The table, as it is named after FROM."""
-        table = self.origin.table
-        assert table is not None
-        return sql.SQL("{}{}").format(sql.SQL("ONLY " if table.kind == "r" else ""), table.qualified)
+        """The table or the query, as it stands after FROM."""
+        return relation_of(self.origin, self.options)
 
     @contextmanager
     def asking(self, patience: float | None = PATIENCE) -> Iterator[None]:

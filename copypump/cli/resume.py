@@ -1,0 +1,44 @@
+"""`copypump resume`: go on with a run where an earlier process ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from copypump.cli import logs, options, output
+from copypump.cli.progress import display
+from copypump.cli.run import collecting_later, reporting
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@options.endpoints
+@options.resuming
+@options.reporting
+@options.diagnostics
+@click.pass_obj
+def resume(
+    face: output.Face,
+    /,
+    run: str,
+    src: str,
+    dst: str,
+    *,
+    progress: bool,
+    report: str | None,
+    log_level: str,
+    log_format: str,
+    **how: Any,
+) -> None:
+    """Do what is left of RUN: everything but the servers is in the ledger.
+
+    What is committed stays, and is not done again. A source, target, transform or option that is not as it
+    was is refused, with the difference.
+    """
+    logs.start(log_level, log_format)
+    with collecting_later():
+        from copypump.engine.resume import resume as go_on  # not before: help must not wait for pyarrow
+
+    with display(face, progress) as shown, reporting(report, shown) as said:
+        said.report = go_on(run, src, dst, **how, on_progress=shown, progress_interval=shown.interval)

@@ -1,0 +1,84 @@
+"""What the ledger tells of runs, and how one is taken out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from copypump.engine.ledger import Committed, Ledger, Record, RunState
+from copypump.engine.options import DEFAULT_LEDGER
+from copypump.errors import Side
+from copypump.postgres.commit import commit
+from copypump.postgres.connect import Connection
+from copypump.postgres.session import Session
+
+# Under this name a run keeps, in its notes, the tables that are its own: a list of names as SQL writes them.
+TABLES = "tables"
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How one run stands, with what it was asked to do, and what is committed."""
+
+    state: RunState
+    options: dict[str, Any]
+    split: str
+    snapshots: list[str]
+    chunks: list[Committed]
+    steps: dict[str, dict[str, Any]]
+
+
+@contextmanager
+def _opened(dst: str | Connection) -> Iterator[Session]:
+    with Session(dst, Side.TARGET) as session:
+        session.begin_target()
+        yield session
+
+
+def runs(dst: str | Connection, ledger_schema: str = DEFAULT_LEDGER) -> list[RunState]:
+    """The runs in a target's ledger, oldest first; none where there is no ledger."""
+    with _opened(dst) as session:
+        return Ledger(ledger_schema).runs(session)
+
+
+def status(run: str, dst: str | Connection, ledger_schema: str = DEFAULT_LEDGER) -> RunStatus:
+    """How one run stands.
+
+    Raises:
+        RefusedError: there is none of this name.
+
+    """
+    ledger = Ledger(ledger_schema)
+    with _opened(dst) as session:
+        record = ledger.read(session, run)
+        [state] = ledger.runs(session, run)
+        chunks = sorted(ledger.chunks(session, run).values(), key=lambda done: done.chunk)
+        steps = ledger.steps(session, run)
+    return RunStatus(state, record.options, record.split["name"], record.snapshots, chunks, steps)
+
+
+def recorded(run: str, dst: str | Connection, ledger_schema: str = DEFAULT_LEDGER) -> Record:
+    """A run's row in the ledger (RefusedError where there is none)."""
+    with _opened(dst) as session:
+        return Ledger(ledger_schema).read(session, run)
+
+
+def forget(run: str, dst: str | Connection, ledger_schema: str = DEFAULT_LEDGER) -> None:
+    """Take a run out of the ledger, with the tables that are its own; what it landed stays.
+
+    Raises:
+        RefusedError: there is none of this name, or a process is at work on it.
+
+    """
+    ledger = Ledger(ledger_schema)
+    with _opened(dst) as session:
+        record = ledger.read(session, run)
+        ledger.guard(session, run)
+        for table in record.notes.get(TABLES, []):
+            session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.SQL(table)))
+        ledger.forget(session, run)
+        commit(session)

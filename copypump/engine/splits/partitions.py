@@ -1,0 +1,59 @@
+"""The partitions of a table, each read by its own name; large ones are cut by ctid where that can be."""
+
+from __future__ import annotations
+
+import math
+
+from psycopg import sql
+
+from copypump.engine.splits.chunk import Chunk, Split
+from copypump.engine.splits.ctid import chunks_of, refuse_ctid, stretches_of
+from copypump.engine.splits.cutting import count
+from copypump.engine.splits.request import Request, Unfit
+from copypump.postgres.sizes import Storage, leaves_of
+
+
+def split_by_partitions(request: Request) -> Split:
+    """Make a chunk of each partition that holds rows, or several of one that is large.
+
+    Raises:
+        Unfit: there are none, or the role may not read them by their own names.
+
+    """
+    table = request.origin.table
+    if table is None or table.kind != "p":
+        raise Unfit(f"{request.origin.name} has no partitions")
+    leaves = leaves_of(request.source, table.oid)
+    if not leaves:
+        raise Unfit(f"{table} has no partitions")
+    for leaf in leaves:
+        if not leaf.can_select:
+            raise Unfit(f"the role may read {table}, but not its partition {leaf} by itself")
+        if leaf.row_security:
+            raise Unfit(f"row-level security holds for the partition {leaf} by itself")
+    total = sum(leaf.bytes for leaf in leaves)
+    size = total / count(total, request.jobs, request.options.chunk_bytes)
+    chunks: list[Chunk] = []
+    notes: list[str] = []
+    uncut: dict[str, int] = {}
+    for leaf in leaves:
+        number = math.ceil(leaf.bytes / size) if size else 1
+        try:
+            if number > 1:
+                refuse_ctid(request, leaf)
+        except Unfit as unfit:
+            uncut[unfit.reason] = uncut.get(unfit.reason, 0) + 1
+            number = 1
+        chunks += _cut(request, leaf, number, len(chunks) + 1, notes)
+    notes += [f"{times} large partitions are not cut by ctid: {reason}" for reason, times in uncut.items()]
+    return Split.of("partitions", chunks, stable=len(chunks) == len(leaves), reasons=notes)
+
+
+def _cut(request: Request, leaf: Storage, number: int, first: int, notes: list[str]) -> list[Chunk]:
+    """Make the chunks of one partition, up to `number`, and add to `notes` what the plan says of them."""
+    relation = leaf.qualified.as_string()
+    if number <= 1:
+        return [Chunk(first, f"all of {leaf}", relation, None, leaf.bytes)]
+    stretches, said = stretches_of(request, sql.SQL(relation), leaf, number)
+    notes += said
+    return chunks_of(stretches, str(leaf), relation, first)
