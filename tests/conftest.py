@@ -78,3 +78,20 @@ def database(pg15: SystemServer) -> Iterator[str]:
 def sql() -> Callable[..., list[tuple[Any, ...]]]:
     """`sql(dsn, query, params=None)`: the rows, from a session of the test's own."""
     return servers.sql
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what of the zoo was pumped; here, because no other conftest is asked where workers run the tests."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    noted = [report for report in reports if report.user_properties]
+    if noted:
+        from tests.zoo.pumped import summary  # looks for the distribution's server
+
+        terminalreporter.section("the zoo: what was pumped")
+        terminalreporter.write("".join(f"{line}\n" for line in summary(noted)))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before there are workers: what two of them could not do at once."""
+    if session.config.getoption("numprocesses", None):
+        servers.prepare()

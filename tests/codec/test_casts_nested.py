@@ -250,7 +250,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("tree", "offered"), REFUSED, ids=str)
+@pytest.mark.parametrize(
+    ("tree", "offered"), REFUSED, ids=[f"{tree.server.name}-{offered}" for tree, offered in REFUSED]
+)
 def test_refused(tree, offered):
     assert encoded_type(tree.column, offered) is None
 

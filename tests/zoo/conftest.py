@@ -1,23 +1,18 @@
-"""The zoo's databases, one pair for each way; and at the end, what of the zoo was pumped where."""
+"""The zoo's databases, one pair for each way."""
 
 from __future__ import annotations
 
 import functools
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from copypump.postgres import source
 from tests.servers import Server
-from tests.zoo.tables import ZOO
-from tests.zoo.ways import SYSTEM, WAYS, Way, Zoo, open_zoo
-
-# (way, table, kind) of each run.
-Ran = set[tuple[str, str, str]]
-RAN = pytest.StashKey[Ran]()
-VERSIONS = pytest.StashKey[dict[str, str]]()
+from tests.zoo import pumped as pumping
+from tests.zoo.facts import ZooTable
+from tests.zoo.ways import SYSTEM, Way, Zoo, open_zoo
 
 
 @pytest.fixture(autouse=True)
@@ -26,21 +21,21 @@ def no_session_left() -> None:
 
 
 @pytest.fixture(scope="session")
-def zoos(
-    pg15: Server, pg16: Server, pg18: Server, pytestconfig: pytest.Config
-) -> Iterator[Callable[[Way], Zoo]]:
+def zoos(request: pytest.FixtureRequest) -> Iterator[Callable[[Way], Zoo]]:
     """`zoos(way)`: the zoo on that way's servers, made when it is first asked for."""
-    versions = pytestconfig.stash.setdefault(VERSIONS, {})
-    servers = {SYSTEM: pg15, "16": pg16, "18": pg18}
+
+    def server(name: str) -> Server:
+        """One of the servers, started when a way first takes it."""
+        started: Server = request.getfixturevalue("pg15" if name == SYSTEM else f"pg{name}")
+        return started
+
     with ExitStack() as stack:
         # What makes the reading of large tables fast is a third of the cost of a pump of a small one.
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(source, "GROW_BYTES", 1)
 
         @functools.cache
         def opened(way: Way) -> Zoo:
-            src, dst = servers[way.source], servers[way.target]
-            versions[str(way)] = f"{src.version} to {dst.version}"
-            return stack.enter_context(open_zoo(way, src, dst))
+            return stack.enter_context(open_zoo(way, *map(server, way.servers)))
 
         yield opened
 
@@ -51,25 +46,18 @@ def zoo(way: Way, zoos: Callable[[Way], Zoo]) -> Zoo:
     return zoos(way)
 
 
-@pytest.fixture(scope="session")
-def ran(pytestconfig: pytest.Config) -> Ran:
-    """Where tests write down what they have pumped."""
-    return pytestconfig.stash.setdefault(RAN, set())
+@pytest.fixture
+def pumped(record_property: Callable[[str, object], None]) -> pumping.Pumped:
+    """Where a test notes what it pumps."""
+
+    def note(zoo: Zoo, table: ZooTable, kind: str) -> None:
+        record_property(pumping.NOTE, (str(zoo.way), zoo.versions, table.name, kind))
+
+    return note
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    ran = config.stash.get(RAN, set())
-    if not ran:
-        return
-    terminalreporter.section("the zoo: what was pumped")
-    for way in WAYS:
-        tables = {table for where, table, _ in ran if where == str(way)}
-        kinds = Counter(kind for where, _, kind in ran if where == str(way))
-        if tables:
-            told = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
-            version = config.stash[VERSIONS][str(way)]
-            terminalreporter.line(f"{way} (PostgreSQL {version}): {len(tables)} tables; {told}")
-    pumped = {table for _, table, _ in ran}
-    missing = [str(table) for table in ZOO if table.name not in pumped]
-    named = ": " + ", ".join(missing) if 0 < len(missing) <= 20 else ""
-    terminalreporter.line(f"{len(pumped)} of {len(ZOO)} tables were pumped; {len(missing)} were not{named}")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """See `held`."""
+    report = yield
+    return pumping.held(report) if "pumped" in getattr(item, "fixturenames", ()) else report

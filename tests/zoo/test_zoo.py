@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pytest
 
 import copypump
-from tests.zoo.conftest import Ran
 from tests.zoo.facts import ZooTable
+from tests.zoo.pumped import NOTE, Pumped, held, summary
 from tests.zoo.tables import ZOO
 from tests.zoo.ways import WAYS, WITHIN_WHEEL, Zoo
 
@@ -47,7 +47,6 @@ KINDS: dict[str, Callable[[pa.RecordBatch], Any] | None] = {
 }
 READING = frozenset(KINDS) - {"none", "reads nothing"}
 
-PUMPED = "test_arrives_exactly_or_fails_as_documented"
 CASES = [
     pytest.param(way, table, kind, id=f"{way}-{table}-{kind}")
     for way in WAYS
@@ -69,11 +68,11 @@ def test_oids_differ(zoo: Zoo) -> None:
 
 
 @pytest.mark.parametrize(("way", "table", "kind"), CASES)
-def test_arrives_exactly_or_fails_as_documented(zoo: Zoo, table: ZooTable, kind: str, ran: Ran) -> None:
+def test_arrives_exactly_or_fails_as_documented(zoo: Zoo, table: ZooTable, kind: str, pumped: Pumped) -> None:
     fails = table.moved or (table.read if kind in READING else None)
     expected = None if fails else zoo.yardstick(table)
     zoo.clear(table)
-    ran.add((str(zoo.way), table.name, kind))
+    pumped(zoo, table, kind)
     options: Any = {"table": table.name, "transform": KINDS[kind], "batch_rows": BATCH_ROWS}
     if fails is None:
         copypump.pump(zoo.source, zoo.target, **options)
@@ -95,12 +94,26 @@ def test_every_table_has_a_way() -> None:
     assert len({table.name for table in ZOO}) == len(ZOO)
 
 
-def test_all_that_was_chosen_was_pumped(request: pytest.FixtureRequest, ran: Ran) -> None:
-    """The last test here: an outcome that was never held against anything must not look like one that was."""
-    chosen = set()
-    for item in request.session.items:
-        if isinstance(item, pytest.Function) and item.originalname == PUMPED:
-            way, table, kind = (item.callspec.params[name] for name in ("way", "table", "kind"))
-            chosen.add((str(way), table.name, kind))
-    assert ran == chosen
-    assert ran
+def outcome(
+    outcome: Literal["passed", "skipped"], when: Literal["setup", "call"], *noted: str
+) -> pytest.TestReport:
+    notes = [(NOTE, noted)] if noted else []
+    return pytest.TestReport("a test", ("", None, ""), {}, outcome, None, when, user_properties=notes)
+
+
+def test_a_case_that_pumps_nothing_fails() -> None:
+    """An outcome that was never held against anything must not look like one that was."""
+    assert held(outcome("passed", "call")).failed
+    assert held(outcome("skipped", "call")).failed
+    assert held(outcome("skipped", "setup")).failed
+    assert held(outcome("passed", "setup")).passed
+    assert held(outcome("passed", "call", "16-18", "16 to 18", "t_int4", "none")).passed
+
+
+def test_what_was_pumped_is_told() -> None:
+    ran = [outcome("passed", "call", str(way), "1 to 2", ZOO[0].name, kind) for way in WAYS for kind in KINDS]
+    *ways, whole = summary([*ran, outcome("passed", "call"), outcome("passed", "setup")])
+    counts = ", ".join(f"{kind} 1" for kind in sorted(KINDS))
+    assert ways == [f"{way} (PostgreSQL 1 to 2): 1 tables; {counts}" for way in sorted(map(str, WAYS))]
+    assert whole == f"1 of {len(ZOO)} tables were pumped; {len(ZOO) - 1} were not"
+    assert summary([]) == []

@@ -87,6 +87,11 @@ class Zoo:
         if abs(target - source) < APART:
             self.target.execute("SELECT lo_create(0) FROM generate_series(1, %s)", [APART + source - target])
 
+    @property
+    def versions(self) -> str:
+        """The major versions of both servers."""
+        return " to ".join(str(side.info.server_version // 10000) for side in (self.source, self.target))
+
     def close(self) -> None:
         self.source.close()
         self.target.close()
