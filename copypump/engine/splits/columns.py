@@ -137,9 +137,8 @@ def _of(request: Request, column: Column, keys: Sequence[Key]) -> SplitColumn:
     assert table is not None
     # NOT NULL can be trusted only of an ordinary table's own: a domain's is not asked everywhere, a foreign
     # table's never, and since PostgreSQL 18 rows may be older than the constraint (NOT VALID).
-    checked = (
-        table.kind == "r" and column.type.kind != "d" and request.source.server_version < UNCHECKED_NULLS
-    )
+    version = request.source.server_version
+    checked = table.kind == "r" and column.type.kind != "d" and version < UNCHECKED_NULLS
     return SplitColumn(
         column,
         indexed=any(key.column == column.name for key in keys),

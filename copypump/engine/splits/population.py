@@ -20,8 +20,8 @@ SAMPLE_ROWS = 100_000
 class Population:
     """Rows to sample: `rows` is the SQL from FROM on, `share` the part of all rows that it gives.
 
-    `bytes`: what all of them have, heap and TOAST; None where nothing tells, and the server makes all rows each
-    time that some are asked for.
+    `bytes`: what all of them have, heap and TOAST; None where nothing tells, and the server makes all rows
+    each time that some are asked for.
     """
 
     rows: sql.Composable
