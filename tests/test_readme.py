@@ -26,6 +26,7 @@ from tests.servers import sql
 TEXT = readme.README.read_text()
 PYTHON = readme.blocks("python")
 SHELL = [line for block in readme.blocks("sh") for line in block.splitlines()]
+(CONFIGURATION,) = readme.blocks("toml")
 COMMANDS = [line for line in SHELL if line.startswith("copypump ")]
 
 # The rows that each transform of the README must make of `people`.
@@ -73,6 +74,7 @@ def call(people: Pair, tmp_path: Path) -> Call:
         for name, dsn in (("old", people.src), ("new", people.dst))
     )
     (tmp_path / "services").write_text(services)
+    (tmp_path / "copypump.toml").write_text(CONFIGURATION)
 
     def call(*words: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -145,7 +147,9 @@ def test_a_type_of_ones_own(people: Pair, call: Call) -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_line_parses(line: str) -> None:
+def test_a_command_line_parses(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "copypump.toml").write_text(CONFIGURATION)
+    monkeypatch.chdir(tmp_path)
     _, name, *words = shlex.split(line)
     main.commands[name].make_context(name, words)
 
