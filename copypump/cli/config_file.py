@@ -162,7 +162,7 @@ def _parsed(path: str) -> dict[str, Any]:
         raise UsageError(f"{path} is not TOML: {error}") from None
     if mode & 0o077 and (keys := list(_with_password(tables))):
         raise UsageError(
-            f"{path}, {keys[0]}: a password, in a file that is not its owner's alone (its mode is {mode:04o})",
+            f"{path}, {keys[0]}: a password, in a file that not only its owner may use (mode {mode:04o})",
             hint=f"chmod 600 {path}; or leave passwords to a passfile or a service file of libpq's",
         )
     return tables
