@@ -1,8 +1,8 @@
 """Rows from one PostgreSQL to another, as fast as a raw pipe, through a vectorized function of yours.
 
 `pump` does the whole job, `read` and `write` half of it each, `reads` marks a transform with the columns that
-it reads, and `reject` is called by one to keep rows from landing. Names are resolved when they are first used:
-`import copypump` loads neither pyarrow nor psycopg.
+it reads, and `reject` is called by one to keep rows from landing. Names are resolved when they are first
+used: `import copypump` loads neither pyarrow nor psycopg.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import time
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -367,6 +368,11 @@ def _alike(nodes: tuple[Node, ...], values: list[Any]) -> list[Any]:
 
 def _literal(value: bool | int | Decimal | str, beside: pa.DataType) -> Any:
     """Give a literal as a scalar that can stand beside a type (pa.ArrowException: a string is none of it)."""
+    if isinstance(value, str) and pa.types.is_time(beside):  # which Arrow does not cast
+        try:
+            return pa.scalar(time.fromisoformat(value), beside)
+        except ValueError:
+            raise pa.ArrowInvalid(f"'{value}' is no time") from None
     if isinstance(value, str):
         return pa.scalar(value).cast(beside)
     if isinstance(value, Decimal) and pa.types.is_floating(beside):

@@ -125,7 +125,7 @@ def test_what_passes_unread_is_decoded_if_a_check_names_it() -> None:
         ("age + 1", RefusedError, "is no condition: it gives int"),
         (7, RefusedError, "a check is a condition or a function, not int"),
         (lambda batch: batch, RefusedError, "failed on an empty batch"),
-        (lambda batch: ["yes"] * 3, RefusedError, "one boolean a row"),
+        (lambda _batch: ["yes"] * 3, RefusedError, "one boolean a row"),
         (" and ".join(["age > 0"] * 3000), UsageError, "nested too deeply"),
     ],
 )

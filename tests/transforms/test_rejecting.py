@@ -113,7 +113,7 @@ def test_outside_of_a_run() -> None:
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(no_name, batch).result()
 
-    with pytest.raises(RefusedError, match="UsageError: copypump.reject was called outside of a run"):
+    with pytest.raises(RefusedError, match=r"UsageError: copypump\.reject was called outside of a run"):
         probed(elsewhere)
     apply(probed(older))
     with pytest.raises(UsageError):  # and none is left behind
