@@ -28,6 +28,7 @@ SAMPLES: dict[str, Any] = {
     "COLUMN=ARROW_TYPE": "id=utf8",
     "[COLUMN=]error|null|keep": "null",
     "SIZE": "4MB",
+    "N|auto": 3,
     "DIR": ".",
 }
 
