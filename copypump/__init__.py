@@ -1,7 +1,8 @@
 """Rows from one PostgreSQL to another, as fast as a raw pipe, through a vectorized function of yours.
 
 `pump` does the whole job, `read` and `write` half of it each, `reads` marks a transform with the columns that
-it reads. Names are resolved when they are first used: `import copypump` loads neither pyarrow nor psycopg.
+it reads, and `reject` is called by one to keep rows from landing. Names are resolved when they are first
+used: `import copypump` loads neither pyarrow nor psycopg.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from copypump.errors import UnrepresentableError as UnrepresentableError
     from copypump.errors import UsageError as UsageError
     from copypump.transforms import reads as reads
+    from copypump.transforms import reject as reject
 
     __version__: str
 
@@ -44,6 +46,7 @@ _HOMES = {
     "status": "engine.history",
     "forget": "engine.history",
     "reads": "transforms",
+    "reject": "transforms",
     "register_type": "codec.registry",
     "Report": "engine.report",
     "Progress": "engine.report",

@@ -26,7 +26,10 @@ from tests.servers import sql
 TEXT = readme.README.read_text()
 PYTHON = readme.blocks("python")
 SHELL = [line for block in readme.blocks("sh") for line in block.splitlines()]
+(CONFIGURATION,) = readme.blocks("toml")
 COMMANDS = [line for line in SHELL if line.startswith("copypump ")]
+RUNS = [line for line in COMMANDS if line.startswith("copypump run ") and "--check" not in line]
+CHECKED = [line for line in COMMANDS if "--check" in line]
 
 # The rows that each transform of the README must make of `people`.
 AFTER = "SELECT id, name, age + 1 AS age, salary * 0.8::float8 AS salary_after_tax FROM people"
@@ -73,6 +76,7 @@ def call(people: Pair, tmp_path: Path) -> Call:
         for name, dsn in (("old", people.src), ("new", people.dst))
     )
     (tmp_path / "services").write_text(services)
+    (tmp_path / "copypump.toml").write_text(CONFIGURATION)
 
     def call(*words: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -90,7 +94,7 @@ def test_the_tables_are_those_of_the_program() -> None:
 
 
 def test_every_example_is_known() -> None:
-    assert set(TRANSFORMS) == set(ROWS)
+    assert set(TRANSFORMS) == {*ROWS, "with_names"}
     assert len(SCRIPTS) == 3
 
 
@@ -108,7 +112,21 @@ def test_a_transform_makes_the_rows_that_it_should(people: Pair, tmp_path: Path,
     )
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("copypump run ")])
+def test_bad_rows_are_kept_from_landing(people: Pair, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "readme_names.py").write_text(TRANSFORMS["with_names"])
+    job = {"table": "people", "create": True, "transform": "readme_names:with_names"}
+    with pytest.raises(copypump.TransformError, match=r"rejected 60 rows \(no name\)"):
+        copypump.pump(people.src, people.dst, **job, pythonpath=[str(tmp_path)])
+    (line,) = CHECKED
+    (condition,) = (word for word in shlex.split(line) if "age between" in word)
+    with pytest.raises(copypump.TransformError, match=f'check "{re.escape(condition)}" fails for 60 rows'):
+        copypump.pump(people.src, people.dst, table="people", create=True, check=condition)
+    sql(people.src, "DELETE FROM people WHERE name = ''")
+    call("-m", *shlex.split(line))
+    assert wire(people.dst, "TABLE people ORDER BY id") == wire(people.src, "TABLE people ORDER BY id")
+
+
+@pytest.mark.parametrize("line", RUNS)
 def test_a_command_line_does_what_it_says(people: Pair, call: Call, line: str) -> None:
     if "--create" not in line:
         sql(people.dst, AFTER_TAX)
@@ -145,7 +163,9 @@ def test_a_type_of_ones_own(people: Pair, call: Call) -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_line_parses(line: str) -> None:
+def test_a_command_line_parses(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "copypump.toml").write_text(CONFIGURATION)
+    monkeypatch.chdir(tmp_path)
     _, name, *words = shlex.split(line)
     main.commands[name].make_context(name, words)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from copypump.cli import demo, forget, output, resume, run, runs, status, types
+from copypump.cli import config, demo, forget, output, resume, run, runs, status, types
 from copypump.cli.options import CONTEXT
 from copypump.errors import ExitCode, Terminated
 
@@ -86,5 +86,6 @@ main.add_command(resume.resume)
 main.add_command(runs.runs)
 main.add_command(status.status)
 main.add_command(forget.forget)
+main.add_command(config.config)
 main.add_command(demo.demo)
 main.add_command(types.types)

@@ -209,6 +209,13 @@ transforming = together(
         " @copypump.reads says, or else all.",
     ),
     click.option(
+        "--check",
+        metavar="CONDITION|MODULE:FUNCTION",
+        multiple=True,
+        help='What must hold of every row that lands, as in SQL: "age >= 0", null passes; or a function from'
+        " a batch to one boolean a row. A row that fails stops the run; repeatable.",
+    ),
+    click.option(
         "--type",
         "types",
         metavar="COLUMN=ARROW_TYPE",

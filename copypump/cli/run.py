@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from copypump.cli import logs, options, output
+from copypump.cli.config_file import Configured
 from copypump.cli.progress import Display, display
 
 if TYPE_CHECKING:
     from copypump.engine.report import Report
 
 
-@click.command()
+@click.command(cls=Configured)
 @options.endpoints
 @options.selection
 @options.transforming
@@ -48,7 +49,9 @@ def run(
 
     \b
     copypump run --src "service=old" --dst "service=new" --table people --transform my_etl:clean
+    copypump run nightly     with the options of [run.nightly] in copypump.toml
 
+    What an option says on the command line comes before its environment variable, and that before the file.
     A password is best left to a passfile or service file: a command line can be read by others.
     """  # noqa: D301 - click's own sign for lines that stay as they are
     check(job, dry_run, report)

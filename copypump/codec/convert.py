@@ -182,6 +182,36 @@ def _takeable(type_: pa.DataType) -> pa.DataType:
     return pa.binary() if pa.types.is_binary_view(type_) else type_
 
 
+def sound(array: AnyArray) -> AnyArray:
+    """Give the same values in a type that Arrow's functions take, none of its offsets leading out of them.
+
+    Raises BrokenError.
+    """
+    values = convert(array, _takeable(array.type))
+    if is_text(values.type):
+        validated(values.view(_AS_BINARY[str(values.type)]()))  # its UTF-8 is the Encoder's to check
+    elif not is_plain(values.type):
+        validated(values)
+    return values
+
+
+def picked(batch: pa.RecordBatch, rows: AnyArray) -> pa.RecordBatch:
+    """Take rows of a batch by indices that were checked; columns keep their types where Arrow's take can.
+
+    Raises BrokenError.
+    """
+    arrays = []
+    for array in batch.columns:
+        if not is_plain(array.type):
+            validated(array.view(_AS_BINARY[str(array.type)]()) if is_text(array.type) else array)
+        try:
+            arrays.append(array.take(rows))
+        except pa.ArrowNotImplementedError:
+            arrays.append(_taken(array, rows))
+    fields = [field.with_type(array.type) for field, array in zip(batch.schema, arrays, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
 def _decoded(array: pa.DictionaryArray[Any, Any]) -> AnyArray:
     validated(array.indices)
     words = array.dictionary
@@ -202,13 +232,8 @@ def _reindexed(array: pa.DictionaryArray[Any, Any], to: pa.DictionaryType[Any, A
 
 
 def _taken(values: AnyArray, indices: AnyArray) -> AnyArray:
-    """Take values by indices that were checked; first, that no offset in the values leads out of them."""
-    values = convert(values, _takeable(values.type))
-    if is_text(values.type):
-        validated(values.view(_AS_BINARY[str(values.type)]()))  # its UTF-8 is the Encoder's to check
-    elif not is_plain(values.type):
-        validated(values)
-    return values.take(indices)
+    """Take values by indices that were checked."""
+    return sound(values).take(indices)
 
 
 def _expanded(array: pa.RunEndEncodedArray[Any, Any]) -> AnyArray:

@@ -24,7 +24,7 @@ def saved_options(options: Options) -> dict[str, Any]:
     saved: dict[str, Any] = {}
     for field in fields(options):
         value = getattr(options, field.name)
-        if field.name == "transforms":
+        if field.name in ("transforms", "checks"):
             value = [name if isinstance(name, str) else None for name in value]
         elif isinstance(value, Mapping):
             value = dict(value)

@@ -49,6 +49,9 @@ class PumpOptions(TypedDict, total=False):
         pythonpath: directories in which such modules are also looked for.
         reads: the columns that the transforms read, over what they say themselves; all others pass as bytes,
             exact and undecoded.
+        check: what must hold of every row that lands, or several such: an SQL condition on its columns, as
+            `age >= 0`; or a function (or the `"module:function"` name of one) from a batch to one boolean a
+            row, true for a good one.
         mode: a name in `engine.modes.MODES`; without it the target must be empty.
         create: make the target table from the output schema if it is missing.
         batch_rows: the most rows of one batch.
@@ -78,6 +81,7 @@ class PumpOptions(TypedDict, total=False):
     transform: TransformSpec | Sequence[TransformSpec] | None
     pythonpath: Sequence[str]
     reads: Sequence[str] | None
+    check: TransformSpec | Sequence[TransformSpec] | None
     mode: str | None
     create: bool
     batch_rows: int
@@ -99,6 +103,13 @@ def is_text(wish: str) -> bool:
     return wish.strip().lower() == "text"
 
 
+def _several(given: TransformSpec | Sequence[TransformSpec] | None) -> tuple[TransformSpec, ...]:
+    """None, one or several, as several."""
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, str) or callable(given) else tuple(given)
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """One run's options, as in `PumpOptions`; the transforms as a tuple, and every default in its place."""
@@ -111,6 +122,7 @@ class Options:
     transforms: tuple[TransformSpec, ...] = ()
     pythonpath: tuple[str, ...] = ()
     reads: tuple[str, ...] | None = None
+    checks: tuple[TransformSpec, ...] = ()
     mode: str | None = None
     create: bool = False
     batch_rows: int = DEFAULT_BATCH_ROWS
@@ -130,13 +142,7 @@ class Options:
     def of(cls, **options: Unpack[PumpOptions]) -> Options:
         """Options from the keyword arguments of `copypump.pump` (UsageError for what contradicts itself)."""
         given: dict[str, Any] = {**options}
-        transform = given.pop("transform", None)
-        if transform is None:
-            transforms: tuple[TransformSpec, ...] = ()
-        elif isinstance(transform, str) or callable(transform):
-            transforms = (transform,)
-        else:
-            transforms = tuple(transform)
+        transforms, checks = (_several(given.pop(name, None)) for name in ("transform", "check"))
         for name in ("columns", "reads"):
             if given.get(name) is not None:
                 given[name] = tuple(given[name])
@@ -145,7 +151,7 @@ class Options:
         if "pythonpath" in given:
             given["pythonpath"] = tuple(str(path) for path in given["pythonpath"])
         try:
-            return cls(transforms=transforms, **given)
+            return cls(transforms=transforms, checks=checks, **given)
         except TypeError as error:
             unknown = sorted(set(given) - {field.name for field in fields(cls)})
             raise UsageError(f"unknown option: {', '.join(unknown)}" if unknown else str(error)) from None

@@ -78,7 +78,8 @@ class Plan:
             f"source    {self.origin.name}",
             f"target    {self.destination.name}" + (" (made by this run)" if self.destination.create else ""),
             f"mode      {self.options.mode or 'append, to an empty table only'}",
-            f"transform {self.transform or 'none'}",
+            f"transform {str(self.transform or '') or 'none'}",
+            *(f"check     {check}" for check in (self.transform.checks if self.transform else ())),
             f"batches   up to {self.options.batch_rows:,} rows, about {self.options.batch_bytes:,} bytes",
             "on the source:",
             *(f"    {line}" for line in self._source_statements()),
@@ -211,6 +212,8 @@ def make_plan(
         Landing(target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run)
     )
     hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)}
+    if transform is not None and transform.checks:
+        hidden |= set(_checked(transform, origin.columns, fields, unread, output))
     forward = transform is None and not hidden and mapping.is_forward(len(origin.columns))
     decoding = Decoding(origin.columns, seen, tuple(sorted(hidden)), chosen, policies, row_index=by_rows)
     rewriter = make_rewriter(origin.columns, seen, mapping, source.server_version, target.server_version)
@@ -376,6 +379,21 @@ def _seen(columns: Sequence[Column], transform: Transform | None) -> tuple[tuple
         tuple(i for i in everything if columns[i].name in needs),
         tuple(i for i in everything if columns[i].name not in needs),
     )
+
+
+def _checked(
+    transform: Transform,
+    columns: Sequence[Column],
+    fields: Sequence[pa.Field[pa.DataType]],
+    unread: Sequence[int],
+    output: Sequence[pa.Field[pa.DataType]],
+) -> list[int]:
+    """Indices of the unread columns that the checks read, once these were tried (RefusedError)."""
+    made = [field.name for field in output]
+    needs = transform.checks.needs(made, [columns[i].name for i in unread])
+    read = [i for i in unread if columns[i].name in needs]
+    transform.checks.probe(pa.schema([*output, *(fields[i] for i in read)]))
+    return read
 
 
 def _warnings(origin: Origin, destination: Destination) -> tuple[str, ...]:

@@ -23,11 +23,13 @@ from copypump.codec.policy import Policy
 from copypump.codec.registry import Converter
 from copypump.codec.spelling import is_opaque
 from copypump.codec.types import pg_type
+from copypump.engine.checking import checked
 from copypump.engine.mapping import Hidden, Mapped, Value, Wire, same_values
 from copypump.engine.mapping import Mapping as ColumnMapping
 from copypump.engine.report import Stage
 from copypump.errors import TransformError
-from copypump.transforms import Transform
+from copypump.transforms import OnRejected, Transform
+from copypump.transforms.wording import batch_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,10 @@ class Decoded:
 
 
 class Reshaper:
-    """Transforms, maps and encodes; see the module docstring."""
+    """Transforms, maps and encodes; see the module docstring.
+
+    `on_rejected` is given what the transform or a check rejects; without it, that is an error.
+    """
 
     def __init__(
         self,
@@ -72,8 +77,10 @@ class Reshaper:
         batch_bytes: int,
         transform_stage: Stage,
         encode_stage: Stage,
+        on_rejected: OnRejected | None = None,
     ) -> None:
         self.rows = 0
+        self._on_rejected = on_rejected
         self._transform = transform
         self._mapped = mapping.mapped
         self._batch_bytes = batch_bytes
@@ -126,19 +133,32 @@ class Reshaper:
         if self._hidden:
             seen = range(self._seen_width)
             batch = batch.select([*seen, *range(self._seen_width + len(self._hidden), batch.num_columns)])
+        rows = self._batches, decoded.first_row + 1, decoded.first_row + batch.num_rows
         made = transform.stream(
-            batch,
-            batch_number=self._batches,
-            first_row=decoded.first_row + 1,
-            last_row=decoded.first_row + batch.num_rows,
+            batch, batch_number=rows[0], first_row=rows[1], last_row=rows[2], on_rejected=self._on_rejected
         )
         while True:
             start = time.perf_counter()
             piece = next(made, None)
+            if piece is not None and transform.checks:
+                piece = checked(
+                    piece, self._unread(piece, decoded), transform.checks,
+                    batch, batch_of(*rows), self._on_rejected,
+                )  # fmt: skip
             self._transform_stage.busy += time.perf_counter() - start
             if piece is None:
                 return
             yield piece
+
+    def _unread(self, piece: pa.RecordBatch, decoded: Decoded) -> dict[str, pa.Array[Any]]:
+        """The columns that land with a piece's rows, decoded although the transform does not see them."""
+        if not self._hidden:
+            return {}
+        ids = self._row_ids(piece, decoded)
+        return {
+            self._columns[index].name: self._picked(decoded.batch.column(place), ids)
+            for index, place in self._hidden.items()
+        }
 
     def _encode(self, batch: pa.RecordBatch, rows: int, decoded: Decoded) -> bytearray:
         way = self._way

@@ -78,15 +78,15 @@ def _options(record: Record, free: Mapping[str, Any]) -> Options:
             hint=f"nothing is left of it but its row: copypump forget {record.run}",
         )
     saved = dict(record.options)
-    transforms = saved.pop("transforms")
-    if None in transforms or record.fingerprint["transform"] is None:
+    transforms, checks = saved.pop("transforms"), saved.pop("checks", [])
+    if None in (*transforms, *checks) or record.fingerprint["transform"] is None:
         raise RefusedError(
-            f"the run {record.run} cannot be resumed: its transform was no function that can be imported",
+            f"the run {record.run} cannot be resumed: a transform or check of it was no function that can be imported",
             side=Side.TARGET,
             hint=f"copypump forget {record.run}, and run anew with a module:function",
         )
     try:
-        options = Options.of(transform=transforms or None, **saved)
+        options = Options.of(transform=transforms, check=checks, **saved)
     except Exception as error:
         raise RefusedError(
             f"the run {record.run} was made by another version of copypump: {error}",

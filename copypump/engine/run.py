@@ -47,8 +47,10 @@ def planned(
     """
     options.target_name  # noqa: B018 - UsageError now, if there is none
     transform = None
-    if options.transforms:
-        transform = Transform(options.transforms, reads=options.reads, pythonpath=options.pythonpath)
+    if options.transforms or options.checks:
+        transform = Transform(
+            options.transforms, reads=options.reads, pythonpath=options.pythonpath, checks=options.checks
+        )
     with ExitStack() as stack:
         source = stack.enter_context(Session(src, Side.SOURCE, interrupt=interrupt, warn=warn))
         target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt, warn=warn))

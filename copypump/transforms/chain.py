@@ -10,12 +10,15 @@ import pyarrow as pa
 
 from copypump.codec.decoder import ROW_INDEX
 from copypump.errors import RefusedError, TransformError
+from copypump.transforms.checks import Checks
 from copypump.transforms.finding import identity_of, load
 from copypump.transforms.promise import Promise, promise_of
+from copypump.transforms.rejecting import Collector, Rejection, collecting, rejected, without
 from copypump.transforms.returned import WrongReturn, empty, pieces_of
-from copypump.transforms.wording import kind_of, near, place_of, quoted
+from copypump.transforms.wording import batch_of, kind_of, name_of, near, place_of, quoted
 
 Function = Callable[[pa.RecordBatch], Any]
+OnRejected = Callable[[Rejection], object]
 
 
 class Transform:
@@ -28,6 +31,8 @@ class Transform:
         reads: names of the columns that the chain reads, or None when a link of it reads them all. A later
             link's may be a column that an earlier one makes; `needs` tells these apart.
         rows_same: whether every link promised as many rows in the same order.
+        checks: what holds of the rows that land; the engine sees to it, which has those columns too that
+            the chain does not return.
 
     """
 
@@ -37,7 +42,9 @@ class Transform:
         *,
         reads: Iterable[str] | None = None,
         pythonpath: Sequence[str] = (),
+        checks: Sequence[str | Function] = (),
     ) -> None:
+        self.checks = Checks(checks, pythonpath)
         self._links = tuple(_Link.of(function, pythonpath) for function in functions)
         self._chosen = None if reads is None else frozenset(reads)
         self._names: tuple[tuple[str, ...], ...] | None = None
@@ -61,6 +68,7 @@ class Transform:
         Its importable name, and its own `version`, or else the SHA-256 of its module's source.
         """
         identities = [identity_of(link.function, link.name, link.promise.version) for link in self._links]
+        identities += self.checks.identities()
         return None if None in identities else [each for each in identities if each is not None]
 
     def needs(self, columns: Sequence[str]) -> frozenset[str] | None:
@@ -74,6 +82,8 @@ class Transform:
             return None
         if self._chosen is not None:
             who, first = "reads names", self._chosen
+        elif not self._links:
+            return frozenset()
         else:
             who, first = (
                 f"transform {self._links[0].name} reads",
@@ -109,28 +119,55 @@ class Transform:
         `batch_number`, `first_row` and `last_row` count from 1, in the source's stream; errors name them.
 
         Raises:
-            TransformError: a function raises, or returns something other than the probe saw.
+            TransformError: a function raises, rejects rows, or returns something other than the probe saw.
 
         """
         return list(self.stream(batch, batch_number=batch_number, first_row=first_row, last_row=last_row))
 
     def stream(
-        self, batch: pa.RecordBatch, *, batch_number: int, first_row: int, last_row: int
+        self,
+        batch: pa.RecordBatch,
+        *,
+        batch_number: int,
+        first_row: int,
+        last_row: int,
+        on_rejected: OnRejected | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """`apply`, one piece at a time: a generator that makes much out of little need not be held whole."""
+        """`apply`, one piece at a time: a generator that makes much out of little need not be held whole.
+
+        Rows that a function rejects are given to `on_rejected`, before the piece that it returned without
+        them; without that, they are an error.
+        """
         if self._names is None:
             raise RuntimeError("a transform is applied before it was probed")
-        where = f"batch {batch_number:,} (source rows {first_row:,} to {last_row:,})"
-        return self._run(batch, 0, self._names, where)
+        where = batch_of(batch_number, first_row, last_row)
+        return self._run(batch, 0, self._names, _Call(where, batch, on_rejected))
 
     def _run(
-        self, batch: pa.RecordBatch, depth: int, names: tuple[tuple[str, ...], ...], where: str
+        self, batch: pa.RecordBatch, depth: int, names: tuple[tuple[str, ...], ...], call: _Call
     ) -> Iterator[pa.RecordBatch]:
         if depth == len(self._links):
             yield batch
         elif batch.num_rows:
-            for piece in self._links[depth].run(batch, names[depth], where):
-                yield from self._run(piece, depth + 1, names, where)
+            for piece in self._links[depth].run(batch, names[depth], call):
+                yield from self._run(piece, depth + 1, names, call)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One batch's way through the chain: its name for messages, as it was decoded, and its rejected rows."""
+
+    where: str
+    decoded: pa.RecordBatch
+    on_rejected: OnRejected | None
+
+    def deliver(self, rejections: Sequence[Rejection]) -> None:
+        if self.on_rejected is None:
+            if rejections:
+                raise rejected(rejections, self.where)
+            return
+        for rejection in rejections:
+            self.on_rejected(rejection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +183,7 @@ class _Link:
         if isinstance(function, str):
             found, name = load(function, pythonpath), function
         elif callable(function):
-            found, name = function, _name(function)
+            found, name = function, name_of(function)
         else:
             raise RefusedError(f"a transform is a function, not {kind_of(function)}")
         return cls(found, name, promise_of(found))
@@ -160,7 +197,8 @@ class _Link:
                 f" nor an earlier transform makes{near(name, given.names)}"
             )
         try:
-            pieces = list(pieces_of(self.function(batch)))
+            with collecting(Collector(f"transform {self.name}", batch)):
+                pieces = list(pieces_of(self.function(batch)))
         except WrongReturn as wrong:
             raise RefusedError(f"transform {self.name} returned {wrong}", hint=wrong.hint) from None
         except (KeyboardInterrupt, GeneratorExit):
@@ -200,29 +238,59 @@ class _Link:
             )
         return pa.schema([*(f for f in schema if f.name != ROW_INDEX), given.field(ROW_INDEX)])
 
-    def run(self, batch: pa.RecordBatch, names: tuple[str, ...], where: str) -> Iterator[pa.RecordBatch]:
+    def run(self, batch: pa.RecordBatch, names: tuple[str, ...], call: _Call) -> Iterator[pa.RecordBatch]:
         """What the function makes of one batch, each piece with the columns `names` in that order."""
         given = batch.column(ROW_INDEX) if ROW_INDEX in batch.schema.names else None
-        same, rows = self.promise.rows_same, 0
-        for piece in self._call(batch, where):
+        same, rows, left = self.promise.rows_same, 0, batch.num_rows
+        collector = Collector(f"transform {self.name}", call.decoded)
+        for piece in self._call(batch, call.where, collector):
+            if rejections := collector.taken():
+                call.deliver(rejections)
+                left = batch.num_rows - collector.rows
+                given = self._without(given, rejections, call) if same else given
             start, rows = rows, rows + piece.num_rows
-            if same and rows > batch.num_rows:
+            if same and rows > left:
                 break
             if given is not None:
                 expected = given.slice(start, piece.num_rows) if same else None
-                piece = self._with_rows(piece, expected, where)
-            yield self._ordered(piece, names, where)
-        if same and rows != batch.num_rows:
-            count = "more" if rows > batch.num_rows else f"{rows:,}"
+                piece = self._with_rows(piece, expected, call.where)
+            yield self._ordered(piece, names, call.where)
+        if rejections := collector.taken():
+            call.deliver(rejections)
+            left = batch.num_rows - collector.rows
+        if same and rows != left:
+            count = "more" if rows > left else f"{rows:,}"
             raise TransformError(
                 f'transform {self.name} promised rows="same" and returned {count} rows'
-                f" for the {batch.num_rows:,} of {where}"
+                f" for the {left:,} of {call.where}" + (" that it did not reject" if collector.rows else "")
             )
 
-    def _call(self, batch: pa.RecordBatch, where: str) -> Iterator[pa.RecordBatch]:
+    def _without(
+        self, given: pa.Array[Any] | None, rejections: Sequence[Rejection], call: _Call
+    ) -> pa.Array[Any] | None:
+        """The row column without the rows that were rejected, for a function that keeps all others."""
+        if given is None:
+            return None
+        gone = [rejection.places for rejection in rejections if rejection.places is not None]
+        if len(gone) < len(rejections):
+            raise TransformError(
+                f'transform {self.name} promised rows="same" and rejected rows of which nobody can tell'
+                f" whose they are, in {call.where}",
+                hint=f"reject rows of the batch that was given, or of one with its {ROW_INDEX}",
+            )
+        return without(call.decoded, given, gone)
+
+    def _call(self, batch: pa.RecordBatch, where: str, collector: Collector) -> Iterator[pa.RecordBatch]:
         """The function's pieces, its errors turned into ours."""
         try:
-            yield from pieces_of(self.function(batch))
+            with collecting(collector):
+                pieces = pieces_of(self.function(batch))
+            while True:
+                with collecting(collector):
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                yield piece
         except WrongReturn as wrong:
             raise TransformError(
                 f"transform {self.name} returned {wrong} for {where}", hint=wrong.hint
@@ -281,11 +349,6 @@ _ROW_HINT = (
     f"hand {ROW_INDEX} on like any column; or, if all rows are kept in their order,"
     ' promise so: @copypump.reads(..., rows="same")'
 )
-
-
-def _name(function: Function) -> str:
-    name = getattr(function, "__qualname__", None)
-    return f"{function.__module__}:{name}" if name else kind_of(function)
 
 
 def _same(returned: pa.Array[Any], expected: pa.Array[Any]) -> bool:

@@ -36,6 +36,12 @@ def kind_of(value: object) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
+def name_of(function: Callable[..., Any]) -> str:
+    """A function's name as `MODULE:FUNCTION`; the type of what is called but has none."""
+    name = getattr(function, "__qualname__", None)
+    return f"{function.__module__}:{name}" if name else kind_of(function)
+
+
 def near(name: str, names: Iterable[str]) -> str:
     """Write the names that are near to one that is not there."""
     found = difflib.get_close_matches(name, list(dict.fromkeys(names)), n=3)
@@ -45,3 +51,8 @@ def near(name: str, names: Iterable[str]) -> str:
 def quoted(names: Iterable[str]) -> str:
     """Write names, each in quotes."""
     return ", ".join(f'"{name}"' for name in names)
+
+
+def batch_of(number: int, first_row: int, last_row: int) -> str:
+    """Write which batch it is; all three count from 1, the rows in the source's stream."""
+    return f"batch {number:,} (source rows {first_row:,} to {last_row:,})"

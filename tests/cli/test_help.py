@@ -71,6 +71,13 @@ def test_help_lists_the_modes(copypump: Cli) -> None:
         assert f"{mode.name}: {mode.help}" in text
 
 
+def test_help_keeps_the_lines_of_examples(copypump: Cli) -> None:
+    for words in (["--help"], ["run", "--help"]):
+        text = copypump(*words).stdout
+        assert "\\b" not in text
+        assert "\n  copypump run --src " in text
+
+
 def test_version(copypump: Cli) -> None:
     assert copypump("--version").stdout == f"copypump {package.__version__}\n"
 

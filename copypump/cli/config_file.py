@@ -1,0 +1,288 @@
+"""Options from a TOML file: those of `[run.NAME]` over those of `[defaults]`, below flags and environment.
+
+A key is an option's long name, and its value is what stands after the flag: a string or a number, true or
+false for a switch, an array where the flag is repeatable or takes a list. So the command's own options are
+the only table of what a file may say, and one that is added to them can stand in a file from then on. What
+is read here becomes click's `default_map`, which click asks after the command line and the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import click
+from click.core import ParameterSource
+
+from copypump.errors import UsageError
+
+DEFAULT_FILE = "copypump.toml"
+
+# Where a context keeps what its file said, and what is known of the two parameters that choose it.
+_LOADED = "copypump.cli.config_file"
+
+# How help writes the values of options that take a number in words (a size with its unit, a share), and of
+# those that take a list: a file may say them as a number, and as an array.
+_NUMBERS = {"N", "SIZE"}
+_LISTS = ",..."
+
+# A password of a conninfo string (sslpassword, and a URI's parameter, too), and that of a URI's authority.
+_PASSWORDS = re.compile(r"password\s*=|://[^/?#\s@]*:[^/?#\s]*@", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What one file says of one run: values for click, and the section of each, by the parameter's name."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    sections: dict[str, str] = field(default_factory=dict)
+
+
+class Configured(click.Command):
+    """A command whose options may stand in a file: it takes `[NAME]` and `--config FILE` beside its own."""
+
+    def __init__(self, name: str | None, *, params: list[click.Parameter], **settings: Any) -> None:
+        super().__init__(name, params=[*_chosen_by(), *params], **settings)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options, as any command; a fault of a value from the file names its place there."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadParameter as error:
+            if error.param is None or not _from_file(ctx, error.param):
+                raise
+            raise UsageError(
+                f"{section_of(ctx, error.param)}, {key_of(error.param)}: {error.message}"
+            ) from None
+
+
+def _from_file(ctx: click.Context, param: click.Parameter) -> bool:
+    assert param.name is not None
+    return ctx.get_parameter_source(param.name) is ParameterSource.DEFAULT_MAP
+
+
+def section_of(ctx: click.Context, param: click.Parameter) -> str:
+    """Say which section of which file gave a parameter its value."""
+    loaded: Loaded = ctx.meta[_LOADED]
+    assert param.name is not None
+    return loaded.sections[param.name]
+
+
+def key_of(param: click.Parameter) -> str:
+    """Give the name of an option as a file writes it: that of its flag."""
+    return max(param.opts, key=len).removeprefix("--")
+
+
+def keys_of(command: click.Command) -> dict[str, click.Option]:
+    """Give every option of the command that may stand in a file, by its key."""
+    options = (param for param in command.params if isinstance(param, click.Option))
+    return {key_of(option): option for option in options if option.name != "config"}
+
+
+def _chosen_by() -> tuple[click.Parameter, ...]:
+    """Make the two parameters that choose a file and its section. Eager: all others come after them."""
+    return (
+        click.Argument(["name"], required=False, is_eager=True, expose_value=False, callback=_choose),
+        click.Option(
+            ["--config"],
+            metavar="FILE",
+            is_eager=True,
+            expose_value=False,
+            callback=_choose,
+            help="A TOML file with options: those of its [run.NAME], and of its [defaults]. With NAME,"
+            f" {DEFAULT_FILE} in the current directory is the default.",
+        ),
+    )
+
+
+def _choose(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Keep one of the two, and read the file as soon as both are known."""
+    if ctx.resilient_parsing:
+        return
+    chosen = ctx.meta.setdefault(f"{_LOADED}.chosen", {})
+    chosen[param.name] = value
+    if len(chosen) == 2:
+        name, config = chosen["name"], chosen["config"]
+        loaded = Loaded()
+        if name is not None or config is not None:
+            loaded = load(config if config is not None else DEFAULT_FILE, name, keys_of(ctx.command))
+        ctx.meta[_LOADED] = loaded
+        ctx.default_map = loaded.values
+
+
+def load(path: str, name: str | None, options: dict[str, click.Option]) -> Loaded:
+    """Read the file, and give what it says of the run `name` (None: of its defaults alone).
+
+    Raises:
+        UsageError: it cannot be read, holds what no file may, or does not have that run. All of its sections
+            are checked, so that a fault is found before the night in which its run is due.
+
+    """
+    tables = _parsed(path)
+    _known(path, tables, ("defaults", "run"))
+    sections = {"defaults": _section(path, "[defaults]", tables.get("defaults", {}))}
+    for run, table in _section(path, "[run]", tables.get("run", {})).items():
+        sections[f"run.{run}"] = _section(path, f"[run.{run}]", table)
+    found = Loaded()
+    for section, table in sections.items():
+        place = f"{path}, [{section}]"
+        _known(place, table, options)
+        for key, value in table.items():
+            read = _read(options[key], value, f"{place}, {key}")
+            param = options[key].name
+            if param is not None and section in ("defaults", f"run.{name}"):
+                found.values[param], found.sections[param] = read, place
+    runs = [section.removeprefix("run.") for section in sections if section != "defaults"]
+    if name is not None and name not in runs:
+        raise UsageError(f"{path} has no [run.{name}]{_near(name, runs)}", hint=_runs(runs))
+    if name is None and "defaults" not in tables:
+        raise UsageError(f"{path} has no [defaults], and none of its runs is named", hint=_runs(runs))
+    return found
+
+
+def _parsed(path: str) -> dict[str, Any]:
+    """Parse the file; UsageError if others may read the passwords in it."""
+    import tomllib
+
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            tables = tomllib.load(file)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} cannot be read: it is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not TOML: {error}") from None
+    if mode & 0o077 and (keys := list(_with_password(tables))):
+        raise UsageError(
+            f"{path}, {keys[0]}: a password, in a file that not only its owner may use (mode {mode:04o})",
+            hint=f"chmod 600 {path}; or leave passwords to a passfile or a service file of libpq's",
+        )
+    return tables
+
+
+def holds_password(text: str) -> bool:
+    """Whether a DSN, or SQL with one in it, holds a password; one that may hold it does."""
+    return bool(_PASSWORDS.search(text) or _PASSWORDS.search(unquote(text)))
+
+
+def _with_password(value: object, place: str = "") -> Iterator[str]:
+    """Give the places of the strings that hold one, of whatever key."""
+    if isinstance(value, str) and holds_password(value):
+        yield place
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            yield from _with_password(below, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for below in value:
+            yield from _with_password(below, place)
+
+
+def _section(path: str, name: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(
+            f"{path}: {name} must be a table, not {_kind(value)}",
+            hint="options stand below [defaults] or below [run.NAME]",
+        )
+    return value
+
+
+def _known(place: str, table: dict[str, Any], known: Any) -> None:
+    """Refuse a key that nobody knows."""
+    for key in table:
+        if key not in known:
+            raise UsageError(f"{place}: there is no key {key}{_near(key, known)}")
+
+
+def _near(name: str, names: Any) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
+    return f"; near names: {', '.join(near)}" if near else ""
+
+
+def _runs(names: list[str]) -> str:
+    return f"its runs: {', '.join(names)}" if names else "it has no runs: [run.NAME] makes one"
+
+
+# Values ---------------------------------------------------------------------------------------------------
+
+
+def _read(option: click.Option, value: object, place: str) -> Any:
+    """Give a key's value as click takes it from a `default_map`.
+
+    Raises:
+        UsageError: it is of a type that the option does not take. What it then says is for click to check.
+
+    """
+    if option.is_flag:
+        if isinstance(value, bool):
+            return value
+        raise _wrong(place, "true or false", value)
+    wanted = _wanted(option)
+    if option.multiple:
+        wanted += ", or an array of these"
+        values = value if isinstance(value, list) else [value]
+        return [_one(option, each, place, wanted) for each in values]
+    if isinstance(value, list) and (option.metavar or "").endswith(_LISTS):
+        return ",".join(str(_one(option, each, place, wanted)) for each in value)
+    if (option.metavar or "").endswith(_LISTS):
+        wanted += ", or an array of these"
+    return _one(option, value, place, wanted)
+
+
+def _one(option: click.Option, value: object, place: str, wanted: str) -> str | int | float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    match option.type:
+        case click.types.IntParamType():  # IntRange among them
+            fits = number and isinstance(value, int)
+        case click.types.FloatParamType():
+            fits = number
+        case _:
+            fits = isinstance(value, str) or (number and _takes_numbers(option))
+            value = str(value) if fits else value
+    if not fits:
+        raise _wrong(place, wanted, value)
+    assert isinstance(value, str | int | float)
+    return value
+
+
+def _takes_numbers(option: click.Option) -> bool:
+    """Whether what the option takes may be a number alone."""
+    return bool(_NUMBERS & set(re.split(r"\W+", option.metavar or "")))
+
+
+def _wanted(option: click.Option) -> str:
+    match option.type:
+        case click.types.IntParamType():
+            return "a whole number"
+        case click.types.FloatParamType():
+            return "a number"
+    return "a number or a string" if _takes_numbers(option) else "a string"
+
+
+def _wrong(place: str, wanted: str, value: object) -> UsageError:
+    return UsageError(f"{place}: it must be {wanted}, not {_kind(value)}")
+
+
+def _kind(value: object) -> str:
+    """Say a value's type in TOML's words, and nothing of the value itself."""
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case dict():
+            return "a table"
+    return "a date or time"
