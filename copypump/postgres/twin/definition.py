@@ -17,7 +17,7 @@ from copypump.postgres.session import Session
 
 # What pg_catalog's functions print is qualified then, unless it is of pg_catalog itself; and nothing can
 # stand before an operator of ours. (Who does not name pg_temp has it searched first.)
-_PATH: Final = "pg_catalog, pg_temp"
+CATALOG_PATH: Final = "pg_catalog, pg_temp"
 
 Row = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ def catalog_path(session: Session) -> Iterator[None]:
     """Let names be looked for in pg_catalog alone while the body runs, in the transaction that is open."""
     [(before,)] = session.execute("SELECT pg_catalog.current_setting('search_path')")
     change = "SELECT pg_catalog.set_config('search_path', $1::pg_catalog.text, true)"
-    session.execute(change, [_PATH])
+    session.execute(change, [CATALOG_PATH])
     yield  # after an error, the rollback restores it
     session.execute(change, [before])
 

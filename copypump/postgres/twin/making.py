@@ -133,24 +133,38 @@ def _identity(definition: Definition, names: Names, sequence: Row) -> Iterator[s
     yield from comment(f"SEQUENCE {quoted((sequence['schema'], name))}", sequence)
 
 
-def build_statements(definition: Definition, names: Names) -> Iterator[str]:
-    """What is made once the rows are there: indexes and their constraints, statistics."""
+def index_statements(definition: Definition, names: Names) -> Iterator[tuple[str, ...]]:
+    """Index by index, none of which needs another: those that a constraint does not have to make itself."""
+    for index in definition.indexes:
+        if _made_by(definition, index) is None:
+            space = "" if index["tablespace"] is None else quote_name(index["tablespace"])
+            statement = renamed_index(
+                definition, index, names.parts["index", index["name"]], names.table
+            )
+            assert statement is not None, "refused before"
+            yield f"SET LOCAL default_tablespace = {literal(space)}", statement
+
+
+def _made_by(definition: Definition, index: Row) -> Row | None:
+    """The constraint that makes the index; the others take one that is there."""
+    for each in definition.constraints:
+        if each["conname"] == index["constraint"] and each["contype"] in "pux":
+            return each if each["contype"] == "x" or each.get("conperiod") else None
+    return None
+
+
+def constraint_statements(definition: Definition, names: Names) -> Iterator[str]:
+    """What comes after the indexes: their constraints, and all else that is to be said of them; statistics."""
     new, schema = quoted(names.table), names.table[0]
-    made = {each["conname"]: each for each in definition.constraints}
-    yield "SET LOCAL default_tablespace = ''"
+    made = {each["conname"]: each for each in definition.constraints if each["contype"] in "pux"}
     for index in definition.indexes:
         name = names.parts["index", index["name"]]
         constraint = made.get(index["constraint"])
-        if index["tablespace"] is not None:
-            yield f"SET LOCAL default_tablespace = {literal(index['tablespace'])}"
-        yield from _index(definition, names, index, constraint)
-        if index["tablespace"] is not None:
-            yield "SET LOCAL default_tablespace = ''"
+        if constraint is not None:
+            yield from _constraint_of_index(definition, names, index, constraint)
         for number, target in index["statistics"] or ():
             yield f"ALTER INDEX {quoted((schema, name))} ALTER COLUMN {number} SET STATISTICS {target}"
         yield from comment(f"INDEX {quoted((schema, name))}", index)
-        if constraint is not None:
-            yield from comment(f"CONSTRAINT {quote_name(name)} ON {new}", constraint)
         if index["indisclustered"]:
             yield f"ALTER TABLE {new} CLUSTER ON {quote_name(name)}"
         if index["indisreplident"]:
@@ -162,25 +176,23 @@ def build_statements(definition: Definition, names: Names) -> Iterator[str]:
     yield f"ANALYZE {new}"
 
 
-def _index(definition: Definition, names: Names, index: Row, constraint: Row | None) -> Iterator[str]:
-    """CREATE INDEX, and the constraint that uses it; a constraint alone where only it can make the index."""
+def _constraint_of_index(
+    definition: Definition, names: Names, index: Row, constraint: Row
+) -> Iterator[str]:
     new, name = quoted(names.table), names.parts["index", index["name"]]
-    if constraint is None or not (constraint["contype"] == "x" or constraint.get("conperiod")):
-        statement = renamed_index(definition, index, name, names.table)
-        assert statement is not None, "refused before"
-        yield statement
-    if constraint is None:
-        return
     add = f"ALTER TABLE {new} ADD CONSTRAINT {quote_name(name)}"
-    if constraint["contype"] == "x" or constraint.get("conperiod"):
+    if _made_by(definition, index) is not None:
+        space = "" if index["tablespace"] is None else quote_name(index["tablespace"])
+        yield f"SET LOCAL default_tablespace = {literal(space)}"
         yield f"{add} {constraint['definition']}"
         if options := options_clause(index["options"]):
             yield f"ALTER INDEX {quoted((names.table[0], name))} SET{options.removeprefix(' WITH')}"
-        return
-    kind = "PRIMARY KEY" if constraint["contype"] == "p" else "UNIQUE"
-    deferrable = " DEFERRABLE" if constraint["condeferrable"] else ""
-    deferred = " INITIALLY DEFERRED" if constraint["condeferred"] else ""
-    yield f"{add} {kind} USING INDEX {quote_name(name)}{deferrable}{deferred}"
+    else:
+        kind = "PRIMARY KEY" if constraint["contype"] == "p" else "UNIQUE"
+        deferrable = " DEFERRABLE" if constraint["condeferrable"] else ""
+        deferred = " INITIALLY DEFERRED" if constraint["condeferred"] else ""
+        yield f"{add} {kind} USING INDEX {quote_name(name)}{deferrable}{deferred}"
+    yield from comment(f"CONSTRAINT {quote_name(name)} ON {new}", constraint)
 
 
 def _statistics(definition: Definition, names: Names, each: Row) -> Iterator[str]:
