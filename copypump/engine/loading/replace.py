@@ -203,8 +203,8 @@ class Referred:
         )
         only = "" if key["kind"] == "p" else "ONLY "
         return (
-            f"SELECT pg_catalog.count(*) FROM {only}{quoted((key['schema'], key['table']))} AS f WHERE ({some})"
-            f" AND NOT EXISTS (SELECT FROM {quoted(self.names.table)} AS t WHERE {same})",
+            f"SELECT pg_catalog.count(*) FROM {only}{quoted((key['schema'], key['table']))} AS f"
+            f" WHERE ({some}) AND NOT EXISTS (SELECT FROM {quoted(self.names.table)} AS t WHERE {same})",
         )
 
     def run(self, target: Session, tally: Tally) -> None:  # noqa: ARG002 - the protocol's
@@ -223,7 +223,7 @@ class Referred:
 
 
 def checked(definition: Definition) -> list[Row]:
-    """The foreign keys to the target that hold for rows that are there; those over periods the swap checks."""
+    """The foreign keys to the target that hold for what is there; those over periods the swap checks."""
     return [row for row in definition.referrers if row["validated"] and not row["period"]]
 
 
@@ -249,7 +249,9 @@ class Swap(Statements):
     def _compare(self, target: Session, what: str, hint: str) -> None:
         """Hold what has the target's name now against what the plan read."""
         name = quoted(self.definition.name)
-        [(oid,)] = target.execute("SELECT pg_catalog.to_regclass($1::pg_catalog.text)::pg_catalog.oid", [name])
+        [(oid,)] = target.execute(
+            "SELECT pg_catalog.to_regclass($1::pg_catalog.text)::pg_catalog.oid", [name]
+        )
         found = None if oid is None else read_definition(target, oid)
         differences = ["it is gone"] if found is None else self.definition.differences(found)
         if differences:

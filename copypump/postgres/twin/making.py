@@ -138,9 +138,7 @@ def index_statements(definition: Definition, names: Names) -> Iterator[tuple[str
     for index in definition.indexes:
         if _made_by(definition, index) is None:
             space = "" if index["tablespace"] is None else quote_name(index["tablespace"])
-            statement = renamed_index(
-                definition, index, names.parts["index", index["name"]], names.table
-            )
+            statement = renamed_index(definition, index, names.parts["index", index["name"]], names.table)
             assert statement is not None, "refused before"
             yield f"SET LOCAL default_tablespace = {literal(space)}", statement
 
@@ -154,7 +152,7 @@ def _made_by(definition: Definition, index: Row) -> Row | None:
 
 
 def constraint_statements(definition: Definition, names: Names) -> Iterator[str]:
-    """What comes after the indexes: their constraints, and all else that is to be said of them; statistics."""
+    """What comes after the indexes: their constraints, all else that is to be said of them, statistics."""
     new, schema = quoted(names.table), names.table[0]
     made = {each["conname"]: each for each in definition.constraints if each["contype"] in "pux"}
     for index in definition.indexes:
@@ -176,9 +174,7 @@ def constraint_statements(definition: Definition, names: Names) -> Iterator[str]
     yield f"ANALYZE {new}"
 
 
-def _constraint_of_index(
-    definition: Definition, names: Names, index: Row, constraint: Row
-) -> Iterator[str]:
+def _constraint_of_index(definition: Definition, names: Names, index: Row, constraint: Row) -> Iterator[str]:
     new, name = quoted(names.table), names.parts["index", index["name"]]
     add = f"ALTER TABLE {new} ADD CONSTRAINT {quote_name(name)}"
     if _made_by(definition, index) is not None:

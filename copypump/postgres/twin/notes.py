@@ -39,8 +39,6 @@ def notes(session: Session, definition: Definition, twin: str) -> Iterator[str]:
     ]
     if firing:
         yield f"triggers do not fire for the rows of this run: {_list(firing)}"
-    if definition.rules:
-        yield f"rules do not fire for the rows of this run: {_list(each['name'] for each in definition.rules)}"
     tables = dict.fromkeys((row["schema"], row["table"]) for row in definition.referrers)
     if tables:
         yield (
@@ -48,10 +46,10 @@ def notes(session: Session, definition: Definition, twin: str) -> Iterator[str]:
         )
     if parted := [row["name"] for row in definition.referrers if row["kind"] == "p"]:
         yield f"the swap checks foreign keys of partitioned tables while all is locked: {_list(parted)}"
-    if definition.publications:
+    if listed := [each["name"] for each in definition.publications]:
         yield (
-            f"subscribers of {_list(each['name'] for each in definition.publications)} keep the old rows until"
-            " ALTER SUBSCRIPTION ... REFRESH PUBLICATION"
+            f"subscribers of {_list(listed)} keep the old rows until they ALTER SUBSCRIPTION ... REFRESH"
+            " PUBLICATION"
         )
     with catalog_path(session):
         query = _PUBLICATIONS if session.server_version >= 150000 else _PUBLICATIONS_14
@@ -66,5 +64,5 @@ def notes(session: Session, definition: Definition, twin: str) -> Iterator[str]:
         yield f"event triggers fire for the statements of this run: {_list(triggers)}"
 
 
-def _list(names: Iterator[str] | list[str]) -> str:
+def _list(names: list[str]) -> str:
     return ", ".join(show_name(name) for name in names)
