@@ -89,6 +89,8 @@ def check_landing(
     if table is None:
         _check_create(target, destination, options)
         return
+    if mode is not None and mode.new_table:
+        return
     fault = ""
     if table.kind == "m" or (table.kind == "v" and not table.instead_trigger):
         fault = f"COPY does not go into a {KINDS[table.kind]}"

@@ -16,7 +16,8 @@ class LoadMode:
     `privileges` are those on the table that its statements need, beside INSERT; with one of them, the target
     is a table and no view. `starts_over`: what has landed so far can be taken away again without touching
     rows of others, so that chunks which mean nothing under a later snapshot do no harm. `single`, where it is
-    not empty, is why all rows land in one transaction, by one worker.
+    not empty, is why all rows land in one transaction, by one worker. `new_table`: rows land in another
+    table, which takes the target's place; what that asks for the mode itself checks.
     """
 
     name: str
@@ -24,6 +25,7 @@ class LoadMode:
     privileges: tuple[str, ...] = ()
     starts_over: bool = False
     single: str = ""
+    new_table: bool = False
 
 
 MODES: dict[str, LoadMode] = {
@@ -36,6 +38,12 @@ MODES: dict[str, LoadMode] = {
             privileges=("TRUNCATE",),
             starts_over=True,
             single="emptying and loading the target are one transaction",
+        ),
+        LoadMode(
+            "replace",
+            "load a new table of the same definition, and let it take the target's place",
+            starts_over=True,
+            new_table=True,
         ),
     )
 }

@@ -233,6 +233,7 @@ def make_plan(
         run=run,
         warnings=(
             *_warnings(origin, destination),
+            *loading.warnings,
             *find_differences(source, target, origin, mapping, destination.columns, extensions),
         ),
     )

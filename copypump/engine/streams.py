@@ -219,6 +219,7 @@ def write(
         mapping = make_mapping((), (), (), fields, destination.columns, destination.name)
         report.target = destination.name
         loading = make_loading(Landing(target, destination, mapping, options))
+        report.warnings += loading.warnings
         report.target = str(begin_landing(target, destination, mapping, options, loading, report.tally))
         stages = counters.stages
         reshaper = Reshaper(None, None, mapping, batch_bytes, stages["transform"], stages["encode"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copypump.engine.loading import direct
+from copypump.engine.loading import direct, replace
 from copypump.engine.loading.loading import Execute as Execute
 from copypump.engine.loading.loading import Landing as Landing
 from copypump.engine.loading.loading import Loading as Loading
@@ -15,6 +15,7 @@ LOADINGS: dict[str, MakeLoading] = {
     "": direct.empty,
     "append": direct.append,
     "truncate": direct.truncate,
+    "replace": replace.replace,
 }
 
 

@@ -90,6 +90,7 @@ class Loading:
             locks the target as the mode needs it; else it is locked as for an INSERT.
         finish: phases after the last chunk, in order.
         restart: the steps that take away what chunks have landed so far; None where that cannot be done.
+        warnings: what the user may not expect.
 
     """
 
@@ -98,6 +99,7 @@ class Loading:
     finish: tuple[Phase, ...] = ()
     locks: bool = False
     restart: tuple[Step, ...] | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def before(self) -> tuple[str, ...]:
