@@ -12,12 +12,12 @@ from copypump.engine.options import Options, PumpOptions
 from copypump.engine.plan import Plan
 from copypump.engine.report import Report
 from copypump.engine.run import dry_run, run
-from copypump.postgres.connect import Connection
+from copypump.postgres.session import Where
 
 
 def pump(
-    src: str | Connection,
-    dst: str | Connection,
+    src: Where,
+    dst: Where,
     *,
     on_progress: OnProgress | None = None,
     progress_interval: float = 0.5,
@@ -43,7 +43,7 @@ def pump(
     return run(src, dst, Options.of(**options), on_progress, progress_interval)
 
 
-def plan(src: str | Connection, dst: str | Connection, **options: Unpack[PumpOptions]) -> Plan:
+def plan(src: Where, dst: Where, **options: Unpack[PumpOptions]) -> Plan:
     """Decide what `pump` would do with the same arguments, check it on both servers, and write nothing.
 
     Raises:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 
+import psycopg
 from psycopg import sql
 
 from copypump.engine.fingerprint import check_same, fingerprint, saved_options, saved_split
@@ -32,9 +33,9 @@ from copypump.engine.workers import Interrupts, Readers, SnapshotLost, Writers
 from copypump.errors import CopypumpError, RefusedError, Side, StoppedError
 from copypump.postgres.catalog import Table, find_table
 from copypump.postgres.commit import commit
-from copypump.postgres.connect import Connection
 from copypump.postgres.interrupt import Aborted, Interrupt
-from copypump.postgres.session import Session
+from copypump.postgres.pool import Pool, check_pool, make_pool
+from copypump.postgres.session import Session, Where
 
 log = logging.getLogger("copypump.chunked")
 
@@ -48,8 +49,8 @@ def run_chunked(
     plan: Plan,
     keeper: Session,
     guard: Session,
-    src: str | Connection,
-    dst: str | Connection,
+    src: Where,
+    dst: Where,
     report: Report,
     counters: Counters,
     on_progress: OnProgress | None,
@@ -64,15 +65,15 @@ def run_chunked(
         KeyboardInterrupt: likewise.
 
     """
-    if not isinstance(src, str) or not isinstance(dst, str):
-        raise RefusedError(
-            "a run with a ledger needs sessions of its own, and was given a connection",
-            hint="give a DSN or a pool on both sides",
-        )
     report.run, report.jobs = plan.run, plan.options.workers
     report.split, report.chunks = plan.split.name, len(plan.split.chunks)
     with ExitStack() as stack:
-        run = _Run(plan, keeper, guard, src, dst, report, stack)
+        # One session of each side is there already.
+        pools = [
+            stack.enter_context(_pool(where, side, plan.options.workers * (2 if src is dst else 1)))
+            for where, side in ((src, Side.SOURCE), (dst, Side.TARGET))
+        ]
+        run = _Run(plan, keeper, guard, pools[0], pools[1], report, stack)
         try:
             run.begin(resumed, new_snapshot)
             run.move(on_progress, interval)
@@ -84,6 +85,26 @@ def run_chunked(
             counters.add(run.totals())
 
 
+@contextlib.contextmanager
+def _pool(where: Where, side: Side, workers: int) -> Iterator[Pool]:
+    """The pool of one side, for as many sessions as there are workers, beside the one that is open."""
+    if isinstance(where, psycopg.Connection):
+        raise RefusedError(
+            "a run with a ledger needs several sessions, and was given one connection",
+            side=side,
+            hint="give a DSN, or a psycopg_pool.ConnectionPool",
+        )
+    if not isinstance(where, str):
+        check_pool(where, side, workers + 1)
+        yield where
+        return
+    pool = make_pool(where, side, workers)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
 class _Run:
     """One process's part of a run."""
 
@@ -92,8 +113,8 @@ class _Run:
         plan: Plan,
         keeper: Session,
         guard: Session,
-        src: str,
-        dst: str,
+        src: Pool,
+        dst: Pool,
         report: Report,
         stack: ExitStack,
     ) -> None:
@@ -114,7 +135,7 @@ class _Run:
         self._writers = Writers(self._open(dst, Side.TARGET))
         stack.callback(self._writers.close)
 
-    def _open(self, where: str, side: Side) -> Callable[[Interrupt], Session]:
+    def _open(self, where: Pool, side: Side) -> Callable[[Interrupt], Session]:
         def opened(interrupt: Interrupt) -> Session:
             return Session(where, side, interrupt=interrupt, warn=self._report.warn).__enter__()
 

@@ -13,8 +13,7 @@ from copypump.engine.ledger import Committed, Ledger, Record, RunState
 from copypump.engine.options import DEFAULT_LEDGER
 from copypump.errors import Side
 from copypump.postgres.commit import commit
-from copypump.postgres.connect import Connection
-from copypump.postgres.session import Session
+from copypump.postgres.session import Session, Where
 
 # Under this name a run keeps, in its notes, the tables that are its own: a list of names as SQL writes them.
 TABLES = "tables"
@@ -33,19 +32,19 @@ class RunStatus:
 
 
 @contextmanager
-def _opened(dst: str | Connection) -> Iterator[Session]:
+def _opened(dst: Where) -> Iterator[Session]:
     with Session(dst, Side.TARGET) as session:
         session.begin_target()
         yield session
 
 
-def runs(dst: str | Connection, ledger_schema: str = DEFAULT_LEDGER) -> list[RunState]:
+def runs(dst: Where, ledger_schema: str = DEFAULT_LEDGER) -> list[RunState]:
     """The runs in a target's ledger, oldest first; none where there is no ledger."""
     with _opened(dst) as session:
         return Ledger(ledger_schema).runs(session)
 
 
-def status(run: str, dst: str | Connection, ledger_schema: str = DEFAULT_LEDGER) -> RunStatus:
+def status(run: str, dst: Where, ledger_schema: str = DEFAULT_LEDGER) -> RunStatus:
     """How one run stands.
 
     Raises:
@@ -61,13 +60,13 @@ def status(run: str, dst: str | Connection, ledger_schema: str = DEFAULT_LEDGER)
     return RunStatus(state, record.options, record.split["name"], record.snapshots, chunks, steps)
 
 
-def recorded(run: str, dst: str | Connection, ledger_schema: str = DEFAULT_LEDGER) -> Record:
+def recorded(run: str, dst: Where, ledger_schema: str = DEFAULT_LEDGER) -> Record:
     """A run's row in the ledger (RefusedError where there is none)."""
     with _opened(dst) as session:
         return Ledger(ledger_schema).read(session, run)
 
 
-def forget(run: str, dst: str | Connection, ledger_schema: str = DEFAULT_LEDGER) -> None:
+def forget(run: str, dst: Where, ledger_schema: str = DEFAULT_LEDGER) -> None:
     """Take a run out of the ledger, with the tables that are its own; what it landed stays.
 
     Raises:

@@ -16,14 +16,15 @@ from copypump.engine.report import Counters, Report
 from copypump.engine.run import planned, reported
 from copypump.errors import RefusedError, Side
 from copypump.postgres.interrupt import Interrupt
+from copypump.postgres.session import Where
 
 log = logging.getLogger("copypump.resume")
 
 
 def resume(
     run: str,
-    src: str,
-    dst: str,
+    src: Where,
+    dst: Where,
     *,
     new_snapshot: bool = False,
     jobs: int | str | None = None,
@@ -81,7 +82,7 @@ def _options(record: Record, free: Mapping[str, Any]) -> Options:
     transforms, checks = saved.pop("transforms"), saved.pop("checks", [])
     if None in (*transforms, *checks) or record.fingerprint["transform"] is None:
         raise RefusedError(
-            f"the run {record.run} cannot be resumed: a transform or check of it was no function that can be imported",
+            f"the run {record.run} cannot be resumed: a function of it cannot be imported",
             side=Side.TARGET,
             hint=f"copypump forget {record.run}, and run anew with a module:function",
         )

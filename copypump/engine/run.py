@@ -22,9 +22,8 @@ from copypump.engine.origin import begin_origin
 from copypump.engine.plan import Plan, make_plan
 from copypump.engine.report import Counters, Report
 from copypump.errors import CopypumpError, OutcomeUnknownError, Side
-from copypump.postgres.connect import Connection
 from copypump.postgres.interrupt import Interrupt
-from copypump.postgres.session import Session
+from copypump.postgres.session import Session, Where
 from copypump.transforms import Transform
 
 log = logging.getLogger("copypump.run")
@@ -34,8 +33,8 @@ UNTOUCHED = "nothing was committed: the target is as it was before"
 
 @contextmanager
 def planned(
-    src: str | Connection,
-    dst: str | Connection,
+    src: Where,
+    dst: Where,
     options: Options,
     interrupt: Interrupt,
     warn: Callable[[str], object] = log.warning,
@@ -64,7 +63,7 @@ def planned(
         yield plan, source, target
 
 
-def dry_run(src: str | Connection, dst: str | Connection, options: Options) -> Plan:
+def dry_run(src: Where, dst: Where, options: Options) -> Plan:
     """Make the plan, and do nothing else."""
     interrupt = Interrupt()
     try:
@@ -75,8 +74,8 @@ def dry_run(src: str | Connection, dst: str | Connection, options: Options) -> P
 
 
 def run(
-    src: str | Connection,
-    dst: str | Connection,
+    src: Where,
+    dst: Where,
     options: Options,
     on_progress: OnProgress | None = None,
     interval: float = 0.5,

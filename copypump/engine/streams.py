@@ -25,9 +25,8 @@ from copypump.engine.report import Counters, Report
 from copypump.engine.reshape import Reshaper
 from copypump.engine.run import reported
 from copypump.errors import Side, SourceError, UsageError
-from copypump.postgres.connect import Connection
 from copypump.postgres.interrupt import Aborted, Interrupt
-from copypump.postgres.session import Session
+from copypump.postgres.session import Session, Where
 from copypump.postgres.source import Source
 
 log = logging.getLogger("copypump.streams")
@@ -71,7 +70,7 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
 
     def __init__(
         self,
-        src: str | Connection,
+        src: Where,
         *,
         query: str | None = None,
         table: str | None = None,
@@ -179,7 +178,7 @@ class _Batches:
 
 
 def write(
-    dst: str | Connection,
+    dst: Where,
     table: str,
     obj: Any,
     *,

