@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -16,9 +18,10 @@ import pytest
 import copypump
 from copypump.errors import RefusedError
 from tests.conftest import Pair
-from tests.engine.conftest import AFTER_TAX, ROWS, people
+from tests.engine.conftest import AFTER_TAX, PEOPLE, people
 from tests.servers import sql
 
+ROWS = 40_000
 TRANSFORM = "tests.engine.conftest:people"
 CHUNKS: dict[str, Any] = {
     "table": "people",
@@ -27,6 +30,19 @@ CHUNKS: dict[str, Any] = {
     "split_by": "id",
     "chunk_bytes": 1 << 15,
 }
+
+
+@pytest.fixture
+def example(pair: Pair) -> Pair:
+    """Enough rows for several chunks."""
+    sql(pair.src, PEOPLE)
+    sql(
+        pair.src,
+        f"INSERT INTO people SELECT i, 'person ' || i, i % 90, i * 1.5 FROM generate_series(1, {ROWS}) AS i",
+    )
+    sql(pair.src, "ALTER TABLE people ADD PRIMARY KEY (id)")
+    sql(pair.dst, AFTER_TAX)
+    return pair
 
 
 def slow(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -97,7 +113,7 @@ def test_a_worker_process_that_dies(example: Pair) -> None:
 
 def die(batch: pa.RecordBatch) -> pa.RecordBatch:
     if batch.num_rows:
-        multiprocessing.current_process().kill()
+        os.kill(os.getpid(), signal.SIGKILL)
     return people(batch)
 
 
@@ -154,7 +170,7 @@ def test_a_task_that_is_cancelled(example: Pair, jobs: int) -> None:
 
     async def cancelled() -> None:
         job = copypump.apump(
-            *example, table="people", jobs=jobs, split_by="id", chunk_bytes=1 << 15, transform=slow,
+            *example, table="people", jobs=jobs, split_by="id", chunk_bytes=1 << 18, transform=slow,
             batch_rows=50, on_progress=begun.append, progress_interval=0.05, run_id="mine" if jobs > 1 else None,
         )  # fmt: skip
         task = asyncio.create_task(job)
@@ -187,14 +203,21 @@ def test_reading_beside_an_event_loop(example: Pair) -> None:
 
 
 def test_reading_that_is_cancelled(example: Pair) -> None:
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+
+    async def reading() -> None:
+        query = "SELECT i, pg_sleep(60)::text FROM generate_series(1, 9) AS i"
+        async with copypump.aread(example.src, query=query) as batches:
+            async for _ in batches:
+                pass
+
     async def cancelled() -> None:
-        query = "SELECT i, pg_sleep(CASE i WHEN 1 THEN 0 ELSE 60 END)::text FROM generate_series(1, 9) AS i"
-        async with copypump.aread(example.src, query=query, batch_rows=1) as batches:
-            task = asyncio.ensure_future(batches.__anext__())
-            await asyncio.sleep(0.3)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+        task = asyncio.create_task(reading())
+        while sql(example.src, sleeping) == [(0,)]:
+            await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     start = time.monotonic()
     asyncio.run(cancelled())
