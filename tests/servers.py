@@ -339,11 +339,13 @@ class WheelServer(Server):
         """Start it; the package gives it ten seconds, which on a busy machine may not be enough."""
         for left in reversed(range(6)):
             try:
-                return self._server.start()
+                self._server.start()
             except (subprocess.SubprocessError, AssertionError):  # too late, or still on its way up
                 if not left:
                     raise
                 time.sleep(2)
+            else:
+                return
 
     def dsn(self, dbname: str = "postgres", **overrides: Any) -> str:
         return make_conninfo(
