@@ -73,7 +73,8 @@ def _quantiles(
 ) -> tuple[list[tuple[str, float]], float]:
     """The text of the least value and the bytes of up to `number` even ranges; and the bytes of NULL's rows.
 
-    A value is in the range that the middle of its rows is in. At least one range, which may be empty.
+    A value is in the range that the middle of its rows is in. At least one range, which may be empty. (All
+    operators that are written OPERATOR() bind alike, so each stands in parentheses of its own.)
     """
     first = "pg_catalog.left(k::pg_catalog.text, {})" if by.is_text else "k::pg_catalog.text"
     query = sql.SQL(
@@ -82,13 +83,13 @@ WITH sample AS (
     SELECT {key} AS k, pg_catalog.sum({bytes})::pg_catalog.float8 AS w{rows} GROUP BY 1),
 ranked AS (
     SELECT k, w, pg_catalog.floor(
-               (pg_catalog.sum(w) OVER (ORDER BY k ROWS UNBOUNDED PRECEDING) OPERATOR(pg_catalog.-)
-                w OPERATOR(pg_catalog./) 2::pg_catalog.float8)
+               (pg_catalog.sum(w) OVER (ORDER BY k ROWS UNBOUNDED PRECEDING)
+                OPERATOR(pg_catalog.-) (w OPERATOR(pg_catalog./) 2::pg_catalog.float8))
                OPERATOR(pg_catalog.*) {number}::pg_catalog.float8
                OPERATOR(pg_catalog./) pg_catalog.sum(w) OVER ()) AS bucket
       FROM sample WHERE k IS NOT NULL)
 (SELECT DISTINCT ON (bucket) bucket, {first}, pg_catalog.sum(w) OVER (PARTITION BY bucket)
-  FROM ranked ORDER BY bucket, k)
+  FROM ranked ORDER BY bucket, ranked.k)
 UNION ALL SELECT -1, NULL, w FROM sample WHERE k IS NULL"""
     ).format(
         key=by.compared,
