@@ -63,7 +63,7 @@ def stretches_of(
     """
     notes = []
     try:
-        with request.asking():
+        with request.asking(bounded=True):
             cells = weigh(request, relation, storage)
             number = number or count(_total(cells), request.jobs, request.options.chunk_bytes)
             cells = refine(request, relation, cells, number)
@@ -71,7 +71,7 @@ def stretches_of(
         cells = [Cell((0, 0), max(storage.blocks, 1), storage.bytes)]
         number = number or count(storage.bytes, request.jobs, request.options.chunk_bytes)
         notes.append(
-            f"weighing the blocks of {storage} took more than {PATIENCE} s: its chunks have equally many"
+            f"weighing the blocks of {storage} took more than {PATIENCE:g} s: its chunks have equally many"
         )
     return cut(cells, number), notes
 

@@ -98,7 +98,7 @@ UNION ALL SELECT -1, NULL, w FROM sample WHERE k IS NULL"""
         number=sql.Literal(number),
         first=sql.SQL(first).format(sql.Literal(CUT_LENGTH)),
     )
-    with request.asking(patience=None):
+    with request.asking(bounded=False):
         found = sorted(request.source.execute(query), key=lambda row: row[0])
     sizes: dict[str, float] = {}
     nulls = 0.0
