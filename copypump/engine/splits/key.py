@@ -36,6 +36,8 @@ def split_by_key(request: Request) -> Split:
     number, notes = _number(request, by, population)
     ranges, nulls = _quantiles(request, by, population, number)
     if len(ranges) == 1:
+        if number > 1:
+            notes.append(f"a sample of {by} had no second value to cut at")
         everything = Chunk(1, f"all of {request.origin.name}", bytes=round(ranges[0][1] + nulls))
         return Split.of("key", [everything], stable=True, reasons=notes)
     cuts = [None, *(begin for begin, _ in ranges[1:]), None]

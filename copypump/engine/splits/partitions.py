@@ -8,7 +8,7 @@ from psycopg import sql
 
 from copypump.engine.origin import Origin
 from copypump.engine.splits.chunk import Chunk, Split
-from copypump.engine.splits.ctid import chunks_of, refuse_ctid, stretches_of
+from copypump.engine.splits.ctid import ENDS, chunks_of, refuse_ctid, stretches_of
 from copypump.engine.splits.cutting import count
 from copypump.engine.splits.request import Request, Unfit
 from copypump.errors import RefusedError, Side
@@ -49,6 +49,8 @@ def split_by_partitions(request: Request) -> Split:
             number = 1
         chunks += _cut(request, leaf, number, len(chunks) + 1, notes)
     notes += [f"{times} large partitions are not cut by ctid: {reason}" for reason, times in uncut.items()]
+    if len(chunks) > len(leaves):
+        notes.append(ENDS)
     return Split.of("partitions", chunks, stable=len(chunks) == len(leaves), reasons=notes)
 
 

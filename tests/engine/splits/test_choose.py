@@ -12,6 +12,7 @@ from copypump.engine.origin import plan_origin
 from copypump.engine.splits import SPLITS, Split, choose_split, chunk_copy
 from copypump.engine.splits import request as asking
 from copypump.engine.splits.choose import WAYS
+from copypump.engine.splits.ctid import ENDS
 from copypump.engine.splits.values import MOST_VALUES
 from copypump.errors import RefusedError, Side, UsageError
 from copypump.postgres.session import Session
@@ -105,6 +106,7 @@ def test_the_split_and_its_reason(sources: str, given: dict[str, Any], name: str
     assert (len(split.chunks) > 1) == (name != "none")
     cut_by_ctid = any("ctid" in (chunk.where or "") for chunk in split.chunks)
     assert split.stable != cut_by_ctid
+    assert (ENDS in split.reasons) == cut_by_ctid
     assert SPLITS[name].stable or not split.stable
 
 
