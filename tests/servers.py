@@ -252,6 +252,10 @@ class SystemServer(Server):
         """Start after `halt()`, on the same port."""
         self._run("pg_ctl", "-D", self._home / "data", "-l", self._home / "log", "-w", "start")
 
+    def stand_by(self) -> None:
+        """Let the next start be that of a standby, which nobody sends anything."""
+        (self._home / "data" / "standby.signal").touch()
+
     def halt(self) -> None:
         """Stop at once, as in a crash."""
         self._run("pg_ctl", "-D", self._home / "data", "-m", "immediate", "-w", "stop")
