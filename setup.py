@@ -7,7 +7,7 @@ from setuptools import Extension, setup
 
 # COPYPUMP_SANITIZE=1 builds for AddressSanitizer and UBSan.
 sanitize = (
-    ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g", "-O1"]
+    ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g1", "-O1"]
     if os.environ.get("COPYPUMP_SANITIZE")
     else ["-O3", "-g0"]
 )

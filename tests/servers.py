@@ -252,6 +252,10 @@ class SystemServer(Server):
         """Start after `halt()`, on the same port."""
         self._run("pg_ctl", "-D", self._home / "data", "-l", self._home / "log", "-w", "start")
 
+    def stand_by(self) -> None:
+        """Let the next start be that of a standby, which nobody sends anything."""
+        (self._home / "data" / "standby.signal").touch()
+
     def halt(self) -> None:
         """Stop at once, as in a crash."""
         self._run("pg_ctl", "-D", self._home / "data", "-m", "immediate", "-w", "stop")
@@ -325,12 +329,27 @@ class WheelServer(Server):
         self.version = version
         self._home = Path(tempfile.mkdtemp(prefix="copypump-pg-"))
         self._home.chmod(0o755)
-        self._server = get_server(self._home / "data", postgres_version=version, cleanup_mode="delete")
+        self._server = get_server(
+            self._home / "data", postgres_version=version, cleanup_mode="delete", start=False
+        )
+        self._start()
         info = self._server.get_postmaster_info()
         self._socket_dir, self.port = str(info.socket_dir), int(info.port)
         for name, value in SETTINGS.items():
             self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
         self.execute("SELECT pg_reload_conf()")
+
+    def _start(self) -> None:
+        """Start it; the package gives it ten seconds, which on a busy machine may not be enough."""
+        for left in reversed(range(6)):
+            try:
+                self._server.start()
+            except (subprocess.SubprocessError, AssertionError):  # too late, or still on its way up
+                if not left:
+                    raise
+                time.sleep(2)
+            else:
+                return
 
     def dsn(self, dbname: str = "postgres", **overrides: Any) -> str:
         return make_conninfo(

@@ -58,7 +58,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::pg_catalog.text,
        coalesce(pg_catalog.pg_relation_size(c.oid), 0),
        coalesce(pg_catalog.pg_relation_size(nullif(c.reltoastrelid, 0)), 0),
        pg_catalog.current_setting('block_size')::pg_catalog.int4,
-       coalesce(am.amname OPERATOR(pg_catalog.=) 'heap', false),
+       coalesce(am.amname OPERATOR(pg_catalog.=) 'heap', false)
+           AND c.relkind::pg_catalog.text OPERATOR(pg_catalog.<>) 'p',
        pg_catalog.has_table_privilege(c.oid, 'SELECT'),
        pg_catalog.row_security_active(c.oid)
   FROM {}

@@ -36,7 +36,7 @@ def with_generator(batch: pa.RecordBatch) -> Any:
 
 
 @pytest.mark.parametrize("transform", [people, with_polars, with_duckdb, with_generator])
-@pytest.mark.parametrize("batch_rows", [7, 1000, 65536])
+@pytest.mark.parametrize("batch_rows", [77, 1000, 65536])
 def test_people_arrive_reshaped(example: Pair, transform: Any, batch_rows: int) -> None:
     report = copypump.pump(
         example.src, example.dst, table="people", transform=transform, batch_rows=batch_rows

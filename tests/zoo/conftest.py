@@ -21,21 +21,16 @@ def no_session_left() -> None:
 
 
 @pytest.fixture(scope="session")
-def zoos(request: pytest.FixtureRequest) -> Iterator[Callable[[Way], Zoo]]:
+def zoos(pg15: Server, pg16: Server, pg18: Server) -> Iterator[Callable[[Way], Zoo]]:
     """`zoos(way)`: the zoo on that way's servers, made when it is first asked for."""
-
-    def server(name: str) -> Server:
-        """One of the servers, started when a way first takes it."""
-        started: Server = request.getfixturevalue("pg15" if name == SYSTEM else f"pg{name}")
-        return started
-
+    servers = {SYSTEM: pg15, "16": pg16, "18": pg18}
     with ExitStack() as stack:
         # What makes the reading of large tables fast is a third of the cost of a pump of a small one.
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(source, "GROW_BYTES", 1)
 
         @functools.cache
         def opened(way: Way) -> Zoo:
-            return stack.enter_context(open_zoo(way, *map(server, way.servers)))
+            return stack.enter_context(open_zoo(way, servers[way.source], servers[way.target]))
 
         yield opened
 
@@ -43,7 +38,9 @@ def zoos(request: pytest.FixtureRequest) -> Iterator[Callable[[Way], Zoo]]:
 @pytest.fixture
 def zoo(way: Way, zoos: Callable[[Way], Zoo]) -> Zoo:
     """The zoo of the way that the test is about."""
-    return zoos(way)
+    found = zoos(way)
+    found.reconnect()
+    return found
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import select
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -96,12 +97,17 @@ class Zoo:
         self.source.close()
         self.target.close()
 
-    def clear(self, table: ZooTable) -> None:
-        """Empty the target's table; connections that a failed run broke are replaced."""
-        if self.source.closed:
+    def reconnect(self) -> None:
+        """Replace connections that were lost: in a failed run, or with a server that another test stopped."""
+        if _is_lost(self.source):
+            self.source.close()
             self.source = _connect(self._src)
-        if self.target.closed:
+        if _is_lost(self.target):
+            self.target.close()
             self.target = _connect(self._dst)
+
+    def clear(self, table: ZooTable) -> None:
+        """Empty the target's table."""
         self.target.execute(f"DELETE FROM {table.name}".encode())  # eight times faster than TRUNCATE
 
     def landed(self, table: ZooTable) -> bytes:
@@ -159,6 +165,11 @@ def _next_oid(connection: psycopg.Connection) -> int:
 
 def _connect(dsn: str) -> psycopg.Connection:
     return psycopg.connect(dsn, autocommit=True, application_name=TEST_APPLICATION)
+
+
+def _is_lost(connection: psycopg.Connection) -> bool:
+    """Whether it is closed, or the server has said something unasked: that it is going."""
+    return connection.closed or bool(select.select([connection], [], [], 0)[0])
 
 
 def _columns(connection: psycopg.Connection, table: ZooTable, condition: str) -> list[str]:

@@ -1,7 +1,8 @@
 """How a source is cut into chunks that several workers read under one snapshot.
 
-`choose_split` makes a `Split` of `Chunk`s, `chunk_copy` gives the COPY of one. `SPLITS` is the table of the
-ways to cut. The two functions are imported when they are first used, so that help can read the rest.
+`choose_split` makes a `Split` of `Chunk`s, `check_split` holds it against what is there when reading begins,
+`chunk_copy` gives the COPY of one chunk. `SPLITS` is the table of the ways to cut. The functions are imported
+when they are first used, so that help can read the rest.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from copypump.engine.splits.chunk import Split as Split
 
 if TYPE_CHECKING:
     from copypump.engine.splits.choose import choose_split as choose_split
+    from copypump.engine.splits.partitions import check_split as check_split
     from copypump.engine.splits.reading import chunk_copy as chunk_copy
 
-_HOMES = {"choose_split": "choose", "chunk_copy": "reading"}
+_HOMES = {"choose_split": "choose", "check_split": "partitions", "chunk_copy": "reading"}
 
 __all__ = ["SPLITS", "Chunk", "Split", *_HOMES]
 

@@ -128,7 +128,7 @@ def _candidates(request: Request) -> tuple[str, ...]:
 
 # Why each way is taken where the choice is ours.
 _PRAISE = {
-    "ctid": "by ctid: it needs no index, and the load can start over should its snapshot be lost",
+    "ctid": "by ctid: it needs no index, reads each block once, and the load can start over",
     "key": "by ranges of a key: they mean the same rows under a later snapshot",
     "partitions": "by partitions: each is read by its own name",
 }

@@ -113,7 +113,8 @@ def named_column(request: Request) -> SplitColumn:
 def key_column(request: Request) -> SplitColumn:
     """The best column whose values are unique: the primary key, else another one that has an index alone."""
     table = request.origin.table
-    assert table is not None
+    if table is None:
+        raise Unfit("a query has no keys", hint="name one of its columns: --split-by COLUMN")
     keys = keys_of(request.source, table.oid)
     columns = {column.name: column for column in table.columns}
     unique = [_of(request, columns[key.column], keys) for key in keys if key.unique]

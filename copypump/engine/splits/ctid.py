@@ -16,6 +16,8 @@ from copypump.postgres.sizes import Storage, storage_of
 
 TID_RANGE_SCANS = 140000  # the server version that they came with
 
+ENDS = "chunks by ctid cannot be resumed once their snapshot is gone; those by --split key can"
+
 
 def split_by_ctid(request: Request) -> Split:
     """Cut a table into ranges of its blocks.
@@ -36,7 +38,8 @@ def split_by_ctid(request: Request) -> Split:
     refuse_ctid(request, storage)
     stretches, notes = stretches_of(request, request.relation, storage)
     chunks = chunks_of(stretches, str(table))
-    return Split.of("ctid", chunks, stable=len(chunks) == 1, reasons=notes)
+    cut = len(chunks) > 1
+    return Split.of("ctid", chunks, stable=not cut, reasons=[*notes, ENDS] if cut else notes)
 
 
 def refuse_ctid(request: Request, storage: Storage) -> None:
@@ -63,7 +66,7 @@ def stretches_of(
     """
     notes = []
     try:
-        with request.asking():
+        with request.asking(bounded=True):
             cells = weigh(request, relation, storage)
             number = number or count(_total(cells), request.jobs, request.options.chunk_bytes)
             cells = refine(request, relation, cells, number)
@@ -71,7 +74,7 @@ def stretches_of(
         cells = [Cell((0, 0), max(storage.blocks, 1), storage.bytes)]
         number = number or count(storage.bytes, request.jobs, request.options.chunk_bytes)
         notes.append(
-            f"weighing the blocks of {storage} took more than {PATIENCE} s: its chunks have equally many"
+            f"weighing the blocks of {storage} took more than {PATIENCE:g} s: its chunks have equally many"
         )
     return cut(cells, number), notes
 

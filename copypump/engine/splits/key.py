@@ -36,6 +36,8 @@ def split_by_key(request: Request) -> Split:
     number, notes = _number(request, by, population)
     ranges, nulls = _quantiles(request, by, population, number)
     if len(ranges) == 1:
+        if number > 1:
+            notes.append(f"a sample of {by} had no second value to cut at")
         everything = Chunk(1, f"all of {request.origin.name}", bytes=round(ranges[0][1] + nulls))
         return Split.of("key", [everything], stable=True, reasons=notes)
     cuts = [None, *(begin for begin, _ in ranges[1:]), None]
@@ -73,7 +75,8 @@ def _quantiles(
 ) -> tuple[list[tuple[str, float]], float]:
     """The text of the least value and the bytes of up to `number` even ranges; and the bytes of NULL's rows.
 
-    A value is in the range that the middle of its rows is in. At least one range, which may be empty.
+    A value is in the range that the middle of its rows is in. At least one range, which may be empty. (All
+    operators that are written OPERATOR() bind alike, so each stands in parentheses of its own.)
     """
     first = "pg_catalog.left(k::pg_catalog.text, {})" if by.is_text else "k::pg_catalog.text"
     query = sql.SQL(
@@ -82,13 +85,13 @@ WITH sample AS (
     SELECT {key} AS k, pg_catalog.sum({bytes})::pg_catalog.float8 AS w{rows} GROUP BY 1),
 ranked AS (
     SELECT k, w, pg_catalog.floor(
-               (pg_catalog.sum(w) OVER (ORDER BY k ROWS UNBOUNDED PRECEDING) OPERATOR(pg_catalog.-)
-                w OPERATOR(pg_catalog./) 2::pg_catalog.float8)
+               (pg_catalog.sum(w) OVER (ORDER BY k ROWS UNBOUNDED PRECEDING)
+                OPERATOR(pg_catalog.-) (w OPERATOR(pg_catalog./) 2::pg_catalog.float8))
                OPERATOR(pg_catalog.*) {number}::pg_catalog.float8
                OPERATOR(pg_catalog./) pg_catalog.sum(w) OVER ()) AS bucket
       FROM sample WHERE k IS NOT NULL)
 (SELECT DISTINCT ON (bucket) bucket, {first}, pg_catalog.sum(w) OVER (PARTITION BY bucket)
-  FROM ranked ORDER BY bucket, k)
+  FROM ranked ORDER BY bucket, ranked.k)
 UNION ALL SELECT -1, NULL, w FROM sample WHERE k IS NULL"""
     ).format(
         key=by.compared,
@@ -97,7 +100,7 @@ UNION ALL SELECT -1, NULL, w FROM sample WHERE k IS NULL"""
         number=sql.Literal(number),
         first=sql.SQL(first).format(sql.Literal(CUT_LENGTH)),
     )
-    with request.asking(patience=None):
+    with request.asking(bounded=False):
         found = sorted(request.source.execute(query), key=lambda row: row[0])
     sizes: dict[str, float] = {}
     nulls = 0.0

@@ -6,10 +6,13 @@ import math
 
 from psycopg import sql
 
+from copypump.engine.origin import Origin
 from copypump.engine.splits.chunk import Chunk, Split
-from copypump.engine.splits.ctid import chunks_of, refuse_ctid, stretches_of
+from copypump.engine.splits.ctid import ENDS, chunks_of, refuse_ctid, stretches_of
 from copypump.engine.splits.cutting import count
 from copypump.engine.splits.request import Request, Unfit
+from copypump.errors import RefusedError, Side
+from copypump.postgres.session import Session
 from copypump.postgres.sizes import Storage, leaves_of
 
 
@@ -46,6 +49,8 @@ def split_by_partitions(request: Request) -> Split:
             number = 1
         chunks += _cut(request, leaf, number, len(chunks) + 1, notes)
     notes += [f"{times} large partitions are not cut by ctid: {reason}" for reason, times in uncut.items()]
+    if len(chunks) > len(leaves):
+        notes.append(ENDS)
     return Split.of("partitions", chunks, stable=len(chunks) == len(leaves), reasons=notes)
 
 
@@ -57,3 +62,27 @@ def _cut(request: Request, leaf: Storage, number: int, first: int, notes: list[s
     stretches, said = stretches_of(request, sql.SQL(relation), leaf, number)
     notes += said
     return chunks_of(stretches, str(leaf), relation, first)
+
+
+def check_split(source: Session, origin: Origin, split: Split) -> None:
+    """Hold a split against what is there: call it once the table is locked, and under each new snapshot.
+
+    All splits but this one are of all rows whatever happens to the table; this one is of the partitions that
+    there were. A lock of the table keeps them from going, not from coming.
+
+    Raises:
+        RefusedError: there are other partitions now.
+
+    """
+    read = {chunk.relation for chunk in split.chunks if chunk.relation is not None}
+    if not read or origin.table is None:
+        return
+    leaves = {leaf.qualified.as_string(): str(leaf) for leaf in leaves_of(source, origin.table.oid)}
+    if leaves.keys() != read:
+        new = sorted(name for relation, name in leaves.items() if relation not in read)
+        raise RefusedError(
+            "its partitions are not those of the plan" + (f"; new ones: {', '.join(new[:5])}" if new else ""),
+            side=Side.SOURCE,
+            table=origin.name,
+            hint="plan a new run, or cut by something else than partitions: --split key",
+        )

@@ -16,7 +16,7 @@ from copypump.errors import SourceError
 from copypump.postgres.session import Session
 
 # Seconds that one statement may take which only makes a split more even.
-PATIENCE = 10
+PATIENCE = 10.0
 
 _CANCELLED = "57014"
 
@@ -65,11 +65,11 @@ class Request:
         return relation_of(self.origin, self.options)
 
     @contextmanager
-    def asking(self, patience: float | None = PATIENCE) -> Iterator[None]:
+    def asking(self, *, bounded: bool) -> Iterator[None]:
         """Ask for values and sizes: texts are exact, and no setting of it is left behind.
 
         Raises:
-            TooLong: a statement took longer than `patience` seconds (None: as long as it takes).
+            TooLong: `bounded`, and a statement took longer than PATIENCE.
 
         """
         run = self.source.execute
@@ -79,13 +79,13 @@ class Request:
         run("SET LOCAL extra_float_digits = 3")
         # Of blocks that are looked at one by one, each would else be a reason to read the whole table.
         run("SET LOCAL enable_tidscan = on")
-        if patience is not None:
-            run(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(patience * 1000))))
+        if bounded:
+            run(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(PATIENCE * 1000))))
         late = False
         try:
             yield
         except SourceError as error:
-            if patience is None or error.sqlstate != _CANCELLED:
+            if not bounded or error.sqlstate != _CANCELLED:
                 raise
             late = True
         run("ROLLBACK TO SAVEPOINT copypump_split")

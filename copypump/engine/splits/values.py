@@ -39,7 +39,7 @@ SELECT k::pg_catalog.text, w
         where_clause(request.conditions),
         sql.Literal(MOST_VALUES + 2),
     )
-    with request.asking(patience=None):
+    with request.asking(bounded=False):
         found = request.source.execute(query)
     nulls = sum(size for text, size in found if text is None)
     values = [(text, size) for text, size in found if text is not None]
