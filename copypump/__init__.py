@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from copypump.codec.registry import register_type as register_type
+    from copypump.engine.aio import apump as apump
+    from copypump.engine.aio import aread as aread
     from copypump.engine.api import pump as pump
     from copypump.engine.history import forget as forget
     from copypump.engine.history import runs as runs
@@ -41,6 +43,8 @@ _HOMES = {
     "pump": "engine.api",
     "read": "engine.streams",
     "write": "engine.streams",
+    "apump": "engine.aio",
+    "aread": "engine.aio",
     "resume": "engine.resume",
     "runs": "engine.history",
     "status": "engine.history",

@@ -23,6 +23,7 @@ from copypump.engine.options import (
     DEFAULT_RETRIES,
     MAX_BATCH_BYTES,
     MAX_JOBS,
+    WORKERS,
 )
 from copypump.engine.splits.chunk import SPLITS
 
@@ -303,6 +304,13 @@ chunking = together(
     ),
     click.option(
         "--run-id", metavar="NAME", help="Name the run in the ledger; a name is made up without it."
+    ),
+    click.option(
+        "--workers",
+        type=click.Choice(WORKERS),
+        default=WORKERS[0],
+        show_default=True,
+        help="What they are; processes suit a transform that holds the GIL.",
     ),
     click.option(
         "--retries",

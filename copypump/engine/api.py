@@ -5,6 +5,7 @@ What these take, the command line takes too.
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from typing import Unpack
 
 from copypump.engine.moving import OnProgress
@@ -21,6 +22,7 @@ def pump(
     *,
     on_progress: OnProgress | None = None,
     progress_interval: float = 0.5,
+    executor: Executor | None = None,
     **options: Unpack[PumpOptions],
 ) -> Report:
     """Move the rows of a table or a query into a table of another server, through a transform.
@@ -29,10 +31,14 @@ def pump(
     `OutcomeUnknownError`).
 
     Args:
-        src: the source: a DSN as libpq takes it, or an open, idle psycopg connection, left as it was.
+        src: the source: a DSN as libpq takes it; an open, idle psycopg connection, left as it was; or a
+            psycopg_pool.ConnectionPool.
         dst: the target, likewise.
         on_progress: called here with a `Progress`, every `progress_interval` seconds, and at the end.
         progress_interval: see there.
+        executor: who moves the chunks of a run with several, in place of threads of its own; with
+            `workers="processes"` it may be of other processes, on this machine or on others, which reach both
+            servers by the same DSNs. It stays open.
         **options: what to move and how; see `PumpOptions`: table or query, columns, where, into, transform,
             pythonpath, reads, mode, create, batch_rows, batch_bytes, types.
 
@@ -40,7 +46,7 @@ def pump(
         CopypumpError: see `copypump.errors`; its class says whose fault it is, its fields where.
 
     """
-    return run(src, dst, Options.of(**options), on_progress, progress_interval)
+    return run(src, dst, Options.of(**options), on_progress, progress_interval, executor=executor)
 
 
 def plan(src: Where, dst: Where, **options: Unpack[PumpOptions]) -> Plan:

@@ -11,16 +11,17 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 
 import psycopg
 from psycopg import sql
 
+from copypump.engine.crews import Coordinator, Crew, Threads
 from copypump.engine.fingerprint import check_same, fingerprint, saved_options, saved_split
 from copypump.engine.itself import refuse_itself
-from copypump.engine.jobs import Attempts, Coordinator, Job
+from copypump.engine.jobs import Attempts, Job
 from copypump.engine.landing import begin_landing, wait_for_others
 from copypump.engine.ledger import Committed, Ledger, Record, Superseded
 from copypump.engine.loading import Phase, Step
@@ -29,13 +30,15 @@ from copypump.engine.origin import begin_origin
 from copypump.engine.plan import Plan
 from copypump.engine.report import Counters, Report, Tally
 from copypump.engine.retries import Retry, classify
-from copypump.engine.workers import Interrupts, Readers, SnapshotLost, Writers
+from copypump.engine.sessions import Interrupts, Readers, SnapshotLost, Writers
 from copypump.errors import CopypumpError, RefusedError, Side, StoppedError
 from copypump.postgres.catalog import Table, find_table
 from copypump.postgres.commit import commit
 from copypump.postgres.interrupt import Aborted, Interrupt
+from copypump.postgres.label import end_labelled, label
 from copypump.postgres.pool import Pool, check_pool, make_pool
 from copypump.postgres.session import Session, Where
+from copypump.postgres.snapshot import export_snapshot
 
 log = logging.getLogger("copypump.chunked")
 
@@ -55,25 +58,31 @@ def run_chunked(
     counters: Counters,
     on_progress: OnProgress | None,
     interval: float,
+    outer: Interrupt,
+    *,
+    executor: Executor | None = None,
     resumed: Record | None = None,
     new_snapshot: bool = False,
 ) -> None:
     """Carry the plan out, or what is left of a run that is `resumed`; `keeper` and `guard` made the plan.
+
+    `outer` ends the run from outside, `executor` takes the place of the run's own threads or processes.
 
     Raises:
         CopypumpError: with `state` saying what is committed; StoppedError for what time mends.
         KeyboardInterrupt: likewise.
 
     """
-    report.run, report.jobs = plan.run, plan.options.workers
+    report.run, report.jobs = plan.run, plan.options.job_count
     report.split, report.chunks = plan.split.name, len(plan.split.chunks)
     with ExitStack() as stack:
-        # One session of each side is there already.
+        own = isinstance(src, str) and isinstance(dst, str)
         pools = [
-            stack.enter_context(_pool(where, side, plan.options.workers * (2 if src is dst else 1)))
+            stack.enter_context(_pool(where, side, plan.options.job_count * (2 if src is dst else 1)))
             for where, side in ((src, Side.SOURCE), (dst, Side.TARGET))
         ]
-        run = _Run(plan, keeper, guard, pools[0], pools[1], report, stack)
+        run = _Run(plan, keeper, guard, pools[0], pools[1], report, stack, executor, own)
+        outer.then(run.interrupts.stop)
         try:
             run.begin(resumed, new_snapshot)
             run.move(on_progress, interval)
@@ -117,6 +126,8 @@ class _Run:
         dst: Pool,
         report: Report,
         stack: ExitStack,
+        executor: Executor | None,
+        own_pools: bool,
     ) -> None:
         self.interrupts = Interrupts()
         self._plan = plan
@@ -126,6 +137,8 @@ class _Run:
         self._dst = dst
         self._report = report
         self._stack = stack
+        self._executor = executor
+        self._own_pools = own_pools
         self._ledger = Ledger(plan.options.ledger_schema)
         self._attempts = Attempts(plan.options.retries, self.interrupts)
         self._coordinator: Coordinator | None = None
@@ -146,7 +159,7 @@ class _Run:
         """A transaction on the target; it is for the body to commit it."""
         with self.interrupts.one() as interrupt, self._writers.one(interrupt) as session:
             session.begin_target()
-            self._ledger.enter(session, self._plan.run)
+            label(session, self._plan.run)
             yield session
 
     # Begin
@@ -159,14 +172,15 @@ class _Run:
         self._ledger.guard(self._guard, plan.run)
         if plan.options.mode is None and plan.destination.table is not None:
             wait_for_others(self._guard, plan.destination.table)
+        if resumed is not None:  # its earlier readers may still hold the table
+            self._keeper.begin_source()
+            end_labelled(self._keeper, plan.run)
+            self._keeper.rollback()
         begin_origin(self._keeper, plan.origin, plan.options, plan.transform, plan.destination.table)
         refuse_itself(self._keeper, self._guard, plan)
+        exported = export_snapshot(self._keeper) if plan.options.snapshot else ""
         readers = Readers(
-            self._open(self._src, Side.SOURCE),
-            self._keeper,
-            plan.origin,
-            plan.options,
-            shared=plan.options.snapshot,
+            self._open(self._src, Side.SOURCE), plan.origin, plan.options, plan.run, exported, self._keeper
         )
         self._stack.callback(readers.close)
         landed, epoch = self._prepare() if resumed is None else self._take_up(resumed, new_snapshot)
@@ -265,17 +279,33 @@ class _Run:
         assert job is not None
         committed = {done.chunk for done in self._done}
         left = [chunk for chunk in self._plan.split.chunks if chunk.number not in committed]
-        workers = max(1, min(self._plan.options.workers, len(left)))
-        if left:
-            with self.interrupts.one() as interrupt:
-                job.readers.fill(workers, interrupt)
-                job.writers.fill(workers, interrupt)
-        executor = ThreadPoolExecutor(workers, thread_name_prefix="copypump-worker")
-        self._stack.callback(executor.shutdown, wait=False, cancel_futures=True)
+        crew = self._crew(job, max(1, min(self._plan.options.job_count, len(left))))
+        self._stack.callback(crew.close)
         self._coordinator = Coordinator(
-            job, self._attempts, executor, workers, self._done, on_progress, interval, report.warn
+            crew, len(self._plan.split.chunks), self._done, on_progress, interval, report.warn
         )
-        self._coordinator.run(left)
+        if left:
+            crew.start()
+            self._coordinator.run(left)
+
+    def _crew(self, job: Job, size: int) -> Crew:
+        """Those who move the chunks, as the options want them."""
+        options, retries = self._plan.options, self._plan.options.retries
+        if options.workers == "threads":
+            return Threads(job, size, retries, self._executor)
+        from copypump.engine.processes import Processes, Spec, portable
+
+        if not self._own_pools:
+            raise RefusedError(
+                "other processes have pools of their own, and cannot use one that was given",
+                hint="give DSNs, or workers='threads'",
+            )
+        spec = Spec(
+            str(self._src.conninfo), str(self._dst.conninfo), portable(options), job.run, job.epoch,
+            job.snapshot, job.readers.snapshot, saved_split(self._plan.split), fingerprint(self._plan),
+            lent=self._executor is not None,
+        )  # fmt: skip
+        return Processes(spec, size, (self._keeper, self._guard), self._executor)
 
     # Finish
 
@@ -296,7 +326,7 @@ class _Run:
         if not phase.apart:
             self._attempts(lambda: self._step(phase.name, phase.steps), phase.name)
             return
-        workers = max(1, min(self._plan.options.workers, len(phase.steps)))
+        workers = max(1, min(self._plan.options.job_count, len(phase.steps)))
         executor = ThreadPoolExecutor(workers, thread_name_prefix="copypump-worker")
         try:
             named = [(f"{phase.name} {number}", step) for number, step in enumerate(phase.steps, 1)]
@@ -333,7 +363,8 @@ class _Run:
         report = self._report
         if self._coordinator is None:
             return Counters()
-        report.chunks_done, report.retries = len(self._coordinator.done), self._attempts.retried
+        report.chunks_done = len(self._coordinator.done)
+        report.retries = self._coordinator.retried + self._attempts.retried
         return self._coordinator.totals()
 
     def stopped(self, error: BaseException) -> BaseException:
@@ -382,6 +413,8 @@ def _told(error: BaseException) -> BaseException:
             side=Side.SOURCE,
             hint="resume reads what is left under a new snapshot",
         )
+    if isinstance(error, BrokenExecutor):
+        return StoppedError("a worker process has died", hint="its chunk is rolled back; resume moves it")
     if isinstance(error, Aborted):
         return StoppedError("the run was told to stop")
     if isinstance(error, CopypumpError) and classify(error) is not Retry.FATAL:

@@ -13,7 +13,9 @@ from copypump.engine.splits import Chunk, Split
 from copypump.errors import RefusedError
 
 # Options that change how fast a run is, or how it is watched, and nothing of what lands.
-FREE = frozenset({"jobs", "retries", "batch_rows", "batch_bytes", "pythonpath", "run_id", "ledger_schema"})
+FREE = frozenset(
+    {"jobs", "retries", "batch_rows", "batch_bytes", "pythonpath", "run_id", "ledger_schema", "workers"}
+)
 
 # Decided once, when the run begins: its chunks stand in the ledger.
 _SPLIT = frozenset({"split", "split_by", "chunk_bytes", "snapshot"})

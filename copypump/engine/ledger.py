@@ -20,6 +20,7 @@ from typing import Any
 from psycopg import sql
 
 from copypump.errors import CopypumpError, RefusedError, Side
+from copypump.postgres.label import end_labelled
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
 from copypump.postgres.values import Param
@@ -99,19 +100,8 @@ SELECT l.pid FROM pg_catalog.pg_locks l
    AND ((l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32)
         OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8) OPERATOR(pg_catalog.=) {_KEY}"""
 
-_END_ORPHANS = """
-SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a
- WHERE a.application_name OPERATOR(pg_catalog.=) $1::pg_catalog.text
-   AND a.usename OPERATOR(pg_catalog.=) current_user
-   AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"""
-
 # Seconds for a server to notice that a process of ours is gone.
 _PATIENCE = 3.0
-
-
-def application_name(run: str) -> str:
-    """What a run's writing sessions are called on the server; names there have 63 bytes."""
-    return f"copypump {run}"[:63]
 
 
 class Superseded(Exception):  # noqa: N818 - told to the user as a StoppedError by the run
@@ -212,8 +202,7 @@ class Ledger:
     def guard(self, session: Session, run: str) -> None:
         """Hold the run as ours until the session's transaction ends.
 
-        What earlier processes left behind on the server is ended: a network that was cut off leaves sessions
-        that nobody serves, and their locks.
+        What earlier processes left behind on the server is ended (see `postgres.label`).
 
         Raises:
             RefusedError: another process holds it.
@@ -231,12 +220,7 @@ class Ledger:
                 side=Side.TARGET,
                 hint=f"wait for it, or end it; copypump status {run} says how far it is",
             )
-        session.execute(_END_ORPHANS, [application_name(run)])
-
-    def enter(self, session: Session, run: str) -> None:
-        """Let others see, as long as the session's transaction lasts, which run it serves."""
-        name = sql.Literal(application_name(run))
-        session.execute(sql.SQL("SET LOCAL application_name = {}").format(name))
+        end_labelled(session, run)
 
     def start(
         self,

@@ -30,6 +30,7 @@ DEFAULT_LEDGER = "copypump"
 AUTO = "auto"
 AUTO_JOBS = 4  # the most that "auto" chooses: the servers have others to serve
 MAX_JOBS = 256
+WORKERS = ("threads", "processes")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,53}")
 
 TransformSpec = str | Callable[..., Any]
@@ -70,6 +71,7 @@ class PumpOptions(TypedDict, total=False):
             a ledger, however small it is.
         retries: how many times a chunk is tried again.
         ledger_schema: the schema of the ledger on the target.
+        workers: "threads", or "processes" for transforms that hold the GIL; these must be importable.
 
     """
 
@@ -96,6 +98,7 @@ class PumpOptions(TypedDict, total=False):
     run_id: str | None
     retries: int
     ledger_schema: str
+    workers: str
 
 
 def is_text(wish: str) -> bool:
@@ -137,6 +140,7 @@ class Options:
     run_id: str | None = None
     retries: int = DEFAULT_RETRIES
     ledger_schema: str = DEFAULT_LEDGER
+    workers: str = "threads"
 
     @classmethod
     def of(cls, **options: Unpack[PumpOptions]) -> Options:
@@ -185,6 +189,8 @@ class Options:
             raise UsageError(f"there is no split {self.split!r}", hint=f"splits: {AUTO}, {', '.join(SPLITS)}")
         if self.chunk_bytes < 1:
             raise UsageError("chunk_bytes must be positive")
+        if self.workers not in WORKERS:
+            raise UsageError(f"workers is one of {', '.join(WORKERS)}, not {self.workers!r}")
         if self.retries < 0:
             raise UsageError("retries must not be negative")
         if self.run_id is not None and not _RUN_ID.fullmatch(self.run_id):
@@ -194,7 +200,7 @@ class Options:
             )
 
     @property
-    def workers(self) -> int:
+    def job_count(self) -> int:
         """How many workers there may be: `jobs`, or as many as suit the machine."""
         return min(AUTO_JOBS, os.cpu_count() or 1) if isinstance(self.jobs, str) else self.jobs
 

@@ -263,7 +263,7 @@ def plan_split(source: Session, origin: Origin, options: Options) -> Split:
         source,
         origin,
         options,
-        jobs=options.workers,
+        jobs=options.job_count,
         startable_over=mode is None or mode.starts_over,
     )
 

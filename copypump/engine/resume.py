@@ -64,7 +64,7 @@ def resume(
                 report.warnings += plan.warnings
                 run_chunked(
                     plan, source, target, src, dst, report, counters, on_progress, progress_interval,
-                    resumed=record, new_snapshot=new_snapshot,
+                    interrupt, resumed=record, new_snapshot=new_snapshot,
                 )  # fmt: skip
         finally:
             interrupt.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 
 from copypump.engine.destination import check_landing
@@ -45,11 +46,7 @@ def planned(
     The transform is found before any connection is made. `warn` is told when a given connection is lost.
     """
     options.target_name  # noqa: B018 - UsageError now, if there is none
-    transform = None
-    if options.transforms or options.checks:
-        transform = Transform(
-            options.transforms, reads=options.reads, pythonpath=options.pythonpath, checks=options.checks
-        )
+    transform = make_transform(options)
     with ExitStack() as stack:
         source = stack.enter_context(Session(src, Side.SOURCE, interrupt=interrupt, warn=warn))
         target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt, warn=warn))
@@ -61,6 +58,15 @@ def planned(
         check_landing(target, plan.destination, plan.mapping, options, begun=resumed is not None)
         source.rollback()
         yield plan, source, target
+
+
+def make_transform(options: Options) -> Transform | None:
+    """Find the functions that the options name; None where there are none."""
+    if not options.transforms and not options.checks:
+        return None
+    return Transform(
+        options.transforms, reads=options.reads, pythonpath=options.pythonpath, checks=options.checks
+    )
 
 
 def dry_run(src: Where, dst: Where, options: Options) -> Plan:
@@ -79,17 +85,21 @@ def run(
     options: Options,
     on_progress: OnProgress | None = None,
     interval: float = 0.5,
+    *,
+    interrupt: Interrupt | None = None,
+    executor: Executor | None = None,
 ) -> Report:
-    """Do the whole job.
+    """Do the whole job; `interrupt` ends it from outside.
 
     Raises:
         CopypumpError: with `state` saying what is safe now, and the report so far as its `report`.
         KeyboardInterrupt: after both sides were rolled back.
+        Aborted: the interrupt was set; likewise.
 
     """
     counters = Counters()
     report = Report("failed", options.table or "query", options.target_name)
-    interrupt = Interrupt()
+    interrupt = interrupt or Interrupt()
     with reported(report, counters):
         try:
             with planned(src, dst, options, interrupt, report.warn) as (plan, source, target):
@@ -99,7 +109,10 @@ def run(
                 if plan.many:
                     from copypump.engine.chunked import run_chunked
 
-                    run_chunked(plan, source, target, src, dst, report, counters, on_progress, interval)
+                    run_chunked(
+                        plan, source, target, src, dst, report, counters, on_progress, interval, interrupt,
+                        executor=executor,
+                    )  # fmt: skip
                 else:
                     _run_whole(plan, source, target, interrupt, report, counters, on_progress, interval)
         finally:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 
@@ -30,6 +30,19 @@ from copypump.postgres.session import Session, Where
 from copypump.postgres.source import Source
 
 log = logging.getLogger("copypump.streams")
+
+
+class ReadOptions(TypedDict, total=False):
+    """The keyword arguments of `read`, which says what they are."""
+
+    query: str | None
+    table: str | None
+    columns: Sequence[str] | None
+    where: str | None
+    types: Mapping[str, str] | None
+    on_unrepresentable: str | Mapping[str, str] | None
+    batch_rows: int
+    batch_bytes: int
 
 
 class read:  # noqa: N801 - used like a function: with copypump.read(...) as batches
@@ -94,7 +107,14 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
         )
         self._stack: ExitStack | None = None
         self._feed: WireFeed | None = None
+        self._interrupt: Interrupt | None = None
         self.warnings: list[str] = []
+
+    def stop(self) -> None:
+        """End a read that is under way on another thread, for good; harmless when there is none."""
+        interrupt = self._interrupt
+        if interrupt is not None:
+            interrupt.set()
 
     def _warn(self, text: str) -> None:
         log.warning("%s", text)
@@ -105,7 +125,7 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
             raise UsageError("this copypump.read is open already", hint="make another one")
         options, self.warnings = self._options, []
         with ExitStack() as stack:
-            interrupt = Interrupt()
+            interrupt = self._interrupt = Interrupt()
             stack.callback(interrupt.close)
             session = stack.enter_context(
                 Session(self._src, Side.SOURCE, interrupt=interrupt, warn=self._warn)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 
 
 class Aborted(Exception):  # noqa: N818 - not an error of its own: who set the switch has the error to tell
@@ -26,6 +27,7 @@ class Interrupt:
         self._reader, self._writer = os.pipe()
         self._lock = threading.Lock()
         self._closed = False
+        self._then: list[Callable[[], object]] = []
 
     @property
     def fd(self) -> int:
@@ -39,6 +41,16 @@ class Interrupt:
                 self._flag.set()
                 if not self._closed:
                     os.write(self._writer, b"!")
+            then, self._then = self._then, []
+        for each in then:
+            each()
+
+    def then(self, action: Callable[[], object]) -> None:
+        """Have something done when the switch is set, by whoever sets it; at once, if it has been."""
+        with self._lock:
+            self._then.append(action)
+        if self._flag.is_set():
+            self.set()
 
     def is_set(self) -> bool:
         """Whether the switch has been set."""

@@ -14,6 +14,7 @@ from copypump.engine.options import Options
 from copypump.engine.origin import Origin, join_origin
 from copypump.errors import CopypumpError, SourceError
 from copypump.postgres.interrupt import Aborted, Interrupt
+from copypump.postgres.label import label
 from copypump.postgres.session import Session
 from copypump.postgres.snapshot import (
     export_snapshot,
@@ -160,27 +161,27 @@ class Writers(Pool):
 class Readers(Pool):
     """The source's sessions, each within a transaction that holds the run's snapshot, and its locks.
 
-    `keeper` is the session that took the snapshot. When it is gone, any reader that is left exports the
-    snapshot anew. Without `shared`, each reader takes a snapshot of its own.
+    `snapshot` is the name under which it was exported; "" lets each reader take one of its own. `keeper` is
+    the session that did so. When that is gone, any reader that is left exports the snapshot anew.
     """
 
     def __init__(
         self,
         open_session: Callable[[Interrupt], Session],
-        keeper: Session,
         origin: Origin,
         options: Options,
-        *,
-        shared: bool,
+        run: str,
+        snapshot: str,
+        keeper: Session | None = None,
     ) -> None:
         super().__init__(self._open_reader)
         self._open_session = open_session
-        self._keeper: Session | None = keeper
+        self._keeper = keeper
         self._origin = origin
         self._options = options
-        self._shared = shared
         self._exporting = threading.Lock()
-        self.snapshot = export_snapshot(keeper) if shared else ""
+        self._run = run
+        self.snapshot = snapshot
 
     def take(self, interrupt: Interrupt) -> Session:
         """Give an idle one, or a new one.
@@ -200,10 +201,11 @@ class Readers(Pool):
     def _open_reader(self, interrupt: Interrupt) -> Session:
         session = self._open_session(interrupt)
         try:
-            if self._shared:
+            if self.snapshot:
                 self._import(session, interrupt)
             else:
                 session.begin_source()
+            label(session, self._run)
             join_origin(session, self._origin, self._options)
         except BaseException:
             session.interrupt = None
