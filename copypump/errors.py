@@ -78,11 +78,14 @@ class CopypumpError(Exception):
         self.closed: tuple[Side, ...] = ()
         # Whether the session was lost, or could not be opened, without the server saying why.
         self.lost = False
+        # Which chunk of a run with several: rows count from its first.
+        self.chunk: str | None = None
         # What the run had done by then (an engine.report.Report), where there was a run.
         self.report: object | None = None
 
     def __str__(self) -> str:
         where = [
+            f"chunk {self.chunk}" if self.chunk else "",
             str(self.side) if self.side else "",
             f"table {self.table}" if self.table else "",
             f'column "{self.column}"' if self.column is not None else "",

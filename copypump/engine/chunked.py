@@ -203,7 +203,6 @@ class _Run:
                 source=plan.origin.name,
                 target=plan.destination.name,
                 options=saved_options(plan.options),
-                fingerprint=fingerprint(plan),
                 split=saved_split(plan.split),
                 version=_version(),
             )
@@ -212,6 +211,7 @@ class _Run:
             landed = begin_landing(
                 session, plan.destination, plan.mapping, plan.options, plan.loading, tally, alone=True
             )
+            ledger.identify(session, plan.run, str(landed), fingerprint(plan, landed))
             commit(session)
         self._report.target = str(landed)
         return landed, epoch
@@ -219,11 +219,11 @@ class _Run:
     def _take_up(self, record: Record, new_snapshot: bool) -> tuple[Table, int]:
         """Go on where an earlier process ended, or from the beginning, if what is left cannot be told."""
         plan, ledger = self._plan, self._ledger
-        check_same(plan.run, record.fingerprint, fingerprint(plan))
         with self._writing() as session:
             landed = find_table(session, plan.destination.name)
             if landed is None:
                 raise RefusedError("the table is gone", side=Side.TARGET, table=plan.destination.name)
+            check_same(plan.run, record.fingerprint, fingerprint(plan, landed))
             epoch = ledger.take_up(session, plan.run)
             self._done = list(ledger.chunks(session, plan.run).values())
             if self._done and len(self._done) < len(plan.split.chunks):
@@ -301,10 +301,17 @@ class _Run:
                 hint="give DSNs, or workers='threads'",
             )
         spec = Spec(
-            str(self._src.conninfo), str(self._dst.conninfo), portable(options), job.run, job.epoch,
-            job.snapshot, job.readers.snapshot, saved_split(self._plan.split), fingerprint(self._plan),
+            src=str(self._src.conninfo),
+            dst=str(self._dst.conninfo),
+            options=portable(options),
+            run=job.run,
+            epoch=job.epoch,
+            snapshot=job.snapshot,
+            exported=job.readers.snapshot,
+            split=saved_split(self._plan.split),
+            fingerprint=fingerprint(self._plan, job.landed),
             lent=self._executor is not None,
-        )  # fmt: skip
+        )
         return Processes(spec, size, (self._keeper, self._guard), self._executor)
 
     # Finish
@@ -427,7 +434,7 @@ def _told(error: BaseException) -> BaseException:
             sqlstate=error.sqlstate,
             hint=error.hint,
         )
-        stopped.lost = error.lost
+        stopped.lost, stopped.chunk = error.lost, error.chunk
         return stopped
     return error
 

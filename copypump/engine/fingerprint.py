@@ -11,6 +11,7 @@ from copypump.engine.options import Options
 from copypump.engine.plan import Plan
 from copypump.engine.splits import Chunk, Split
 from copypump.errors import RefusedError
+from copypump.postgres.catalog import Table
 
 # Options that change how fast a run is, or how it is watched, and nothing of what lands.
 FREE = frozenset(
@@ -48,12 +49,12 @@ def loaded_split(saved: Mapping[str, Any]) -> Split:
     return Split(saved["name"], chunks, saved["stable"], tuple(saved["reasons"]))
 
 
-def fingerprint(plan: Plan) -> dict[str, Any]:
-    """What must be the same; see `differences`."""
+def fingerprint(plan: Plan, landed: Table) -> dict[str, Any]:
+    """What must be the same, the target being `landed`, as the run found or made it; see `differences`."""
     options = saved_options(plan.options)
     return {
         "source": {"name": plan.origin.name, "columns": _columns(plan.origin.columns)},
-        "target": {"name": plan.destination.name, "columns": _columns(plan.destination.columns)},
+        "target": {"name": str(landed), "columns": _columns(landed.columns)},
         "transform": plan.transform.identity() if plan.transform else [],
         "options": {
             name: value

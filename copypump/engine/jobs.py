@@ -23,6 +23,7 @@ from copypump.engine.report import Counters
 from copypump.engine.retries import Retry, classify
 from copypump.engine.sessions import Interrupts, Readers, Writers
 from copypump.engine.splits import Chunk, chunk_copy
+from copypump.errors import CopypumpError
 from copypump.postgres.catalog import Table, find_table, lock_to_insert
 from copypump.postgres.commit import commit
 from copypump.postgres.label import label
@@ -167,6 +168,9 @@ def move_with_retries(job: Job, chunk: Chunk, retries: int, live: Callable[[Coun
         live(counters)
         try:
             return move_chunk(job, chunk, counters, warnings.append)
+        except CopypumpError as error:
+            error.chunk = f"{chunk.number} ({chunk.label})"
+            raise
         finally:
             # Its rows are those that are committed.
             spent.add(replace(counters, rows_read=0, rows_written=0, bytes_read=0, bytes_written=0))

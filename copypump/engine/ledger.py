@@ -230,7 +230,6 @@ class Ledger:
         source: str,
         target: str,
         options: Mapping[str, Any],
-        fingerprint: Mapping[str, Any],
         split: Mapping[str, Any],
         version: str,
     ) -> int:
@@ -242,8 +241,8 @@ class Ledger:
         """
         statement = """INSERT INTO {schema}.runs
             (run, status, source, target, options, fingerprint, split, version)
-            VALUES ($1, 'running', $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING epoch"""
-        params: list[Param] = [run, source, target, *map(json.dumps, (options, fingerprint, split)), version]
+            VALUES ($1, 'running', $2, $3, $4, '{{}}', $5, $6) ON CONFLICT DO NOTHING RETURNING epoch"""
+        params: list[Param] = [run, source, target, *map(json.dumps, (options, split)), version]
         rows = session.execute(self._sql(statement), params)
         if not rows:
             raise RefusedError(
@@ -252,6 +251,15 @@ class Ledger:
                 hint=f"go on with it: copypump resume {run}; or forget it: copypump forget {run}",
             )
         return int(rows[0][0])
+
+    def identify(self, session: Session, run: str, target: str, fingerprint: Mapping[str, Any]) -> None:
+        """Say what the run must be when it is resumed, once the target is there."""
+        session.execute(
+            self._sql(
+                "UPDATE {schema}.runs SET target = $2, fingerprint = $3 WHERE run OPERATOR(pg_catalog.=) $1"
+            ),
+            [run, target, json.dumps(fingerprint)],
+        )
 
     def read(self, session: Session, run: str) -> Record:
         """Give the run's row (RefusedError where there is none)."""

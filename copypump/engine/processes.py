@@ -187,8 +187,9 @@ class _Here:
                     source.begin_source()
                 target.begin_target()
                 plan = make_plan(source, target, options, transform, loaded_split(spec.split))
-                found = list(differences(spec.fingerprint, fingerprint(plan)))
                 landed = find_table(target, plan.destination.name)
+                now = fingerprint(plan, landed) if landed else {}
+                found = list(differences(spec.fingerprint, now))
             if found or landed is None:
                 raise RefusedError(
                     "a worker process sees another run than the one that began: " + "; ".join(found)
