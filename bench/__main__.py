@@ -15,6 +15,7 @@ import click
 from bench import report, results
 from bench.peers.table import PEERS, Places, missing, version
 from bench.pump import Turns, match
+from bench.scaling import SWEEPS, Sizes, measure
 from bench.servers import Pair, servers
 from bench.workloads import WORKLOADS
 
@@ -47,6 +48,16 @@ def _pythons(command: Callable[..., Any]) -> Callable[..., Any]:
         help="The Python of an environment with the peers; by default this one.",
     )
     return pump(peers(command))
+
+
+_out = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=results.FOLDER,
+    show_default="bench/results",
+    help="The folder of the JSON, the tables and the charts.",
+)
+_charts = click.option("--charts/--no-charts", default=True, help="Draw, or do not.")
 
 
 @contextlib.contextmanager
@@ -105,14 +116,8 @@ def main() -> None:
     "--workload", "names", type=click.Choice(list(WORKLOADS)), multiple=True, help="Repeatable; all."
 )
 @click.option("--peer", "peers", multiple=True, help="Repeatable; all. See `python -m bench peers`.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=results.FOLDER,
-    show_default="bench/results",
-    help="Where results.json, report.md and the charts go.",
-)
-@click.option("--charts/--no-charts", default=True, help="Draw, or do not.")
+@_out
+@_charts
 def run(
     src: str | None,
     dst: str | None,
@@ -141,6 +146,37 @@ def run(
     text = report.everything(made)
     (out / "report.md").write_text(text)
     click.echo(text)
+    if charts:
+        _draw(out)
+
+
+@main.command()
+@_servers
+@_pythons
+@click.option("--sweep", "names", type=click.Choice(list(SWEEPS)), multiple=True, help="Repeatable; all.")
+@click.option("--most-rows", type=int, default=1_000_000, show_default=True, help="Of the rows sweep.")
+@click.option(
+    "--batch-scale", type=float, default=0.05, show_default=True, help="lineitem's, of the batch sweep."
+)
+@click.option("--values", type=int, default=2_000_000, show_default=True, help="Of the columns sweep.")
+@click.option("--wire-rows", type=int, default=200_000, show_default=True, help="Of the wire sweep.")
+@click.option("--runs", type=int, default=1, show_default=True, help="Of each point; the median counts.")
+@_out
+@_charts
+def scaling(
+    src: str | None,
+    dst: str | None,
+    pump_python: str,
+    peer_python: str,
+    names: tuple[str, ...],
+    out: Path,
+    charts: bool,
+    **sizes: Any,
+) -> None:
+    """Measure how costs grow with rows, batch size, columns and the wire; write scaling.json and its chart."""
+    with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
+        made = measure(pair, places, Sizes(**sizes), names or list(SWEEPS), teller())
+    results.save(made, out / "scaling.json")
     if charts:
         _draw(out)
 

@@ -102,7 +102,9 @@ def run(commands, environment, interval, timeout):
                 end(left)
                 deadline = float("inf")
             if interval and now >= look:
-                samples.append((round(now - begin, 4), resident(left)))
+                size = resident(left)
+                if size:  # else they have ended, and wait to be asked
+                    samples.append((round(now - begin, 4), size))
                 look += interval
             for pid in sorted(left):
                 done, status, usage = os.wait4(pid, os.WNOHANG)

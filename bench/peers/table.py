@@ -136,13 +136,18 @@ def floor(job: Job, _: Places) -> Commands:
     return [psql(job.src, f"INSERT INTO {job.into} {query}")]
 
 
+def program(places: Places) -> str:
+    """The copypump of the pump's environment."""
+    return str(Path(places.pump).with_name("copypump"))
+
+
 def pump(job: Job, places: Places, transforms: tuple[str, ...] = ()) -> Commands:
     """One copypump, as its command line is."""
     words = ["run", "--no-progress", "--src", job.src, "--dst", job.dst, "--mode", "append"]
     words += ["--table", job.table, "--into", job.into, "--pythonpath", str(ROOT)]
     for transform in transforms:
         words += ["--transform", transform]
-    return [[str(Path(places.pump).with_name("copypump")), *words, *job.rest]]
+    return [[program(places), *words, *job.rest]]
 
 
 def pump_transform(job: Job, places: Places) -> Commands:
