@@ -47,11 +47,11 @@ def names(connection: Connection, query: str) -> list[str]:
 
 def difference(source: Connection, expected: str, target: Connection, arrived: str) -> str | None:
     """None where both queries give the same rows, in whatever order; else what differs, by column."""
-    if sums(source, expected) == sums(target, arrived):
-        return None
     columns = names(source, expected)
     if columns != names(target, arrived):
         return "other columns arrived"
+    if sums(source, expected) == sums(target, arrived):
+        return None
     rows, *there = sums(source, expected, columns)
     others, *here = sums(target, arrived, columns)
     if rows != others:

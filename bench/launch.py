@@ -121,7 +121,7 @@ def run(commands, environment, interval, timeout):
         said = words.read().decode(errors="replace").strip()
     error = f"{', '.join(failed)} failed: {said}" if failed else None
     if deadline == float("inf") and timeout < wall:
-        error = f"not done after {timeout:.0f} s"
+        error = f"not done after {timeout:g} s"
     return {
         "wall": wall,
         "user": sum(usage.ru_utime for usage in usages),

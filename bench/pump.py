@@ -206,16 +206,20 @@ def _first(arena: Arena, way: Way, timeout: float) -> None:
         arena.start(way, timeout)
         way.first = arena.run(way, timeout, SAMPLING)
     except FailedError as error:
-        way.failed = _last_words(str(error))
+        way.failed = _telling(str(error))
         return
     way.fault = arena.fault(way)
 
 
-def _last_words(text: str) -> str:
-    """The line that says most of what a failed program printed: the last that names an error."""
+def _telling(text: str) -> str:
+    """The line that says most of what a failed program printed.
+
+    That is the first which names an error, because what follows is often its consequence; in Python's tracebacks
+    it is the last.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"error\w*: ", line, re.IGNORECASE)] or lines
-    return telling[-1][:300] if telling else text
+    naming = [line for line in lines if re.search(r"error\w*: ", line, re.IGNORECASE)] or lines[-1:]
+    return naming[-1 if "Traceback" in text else 0][:300] if naming else text
 
 
 def _piped_bytes(command: list[str]) -> int:

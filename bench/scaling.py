@@ -39,7 +39,7 @@ class Sizes:
     """How much is moved.
 
     Attributes:
-        most_rows: the rows sweep goes from 100,000 to this, tenfold each time.
+        most_rows: the rows sweep goes from 100,000 (or this, if it is less) to this, tenfold each time.
         batch_scale: lineitem's scale for the batch sweep.
         values: rows times columns of the columns sweep.
         wire_rows: rows of the wire sweep.
@@ -164,7 +164,7 @@ class Way:
 
 def rows(course: Course) -> Iterator[Point]:
     """From 100,000 rows on, tenfold; the source is a query."""
-    count = 100_000
+    count = min(100_000, course.sizes.most_rows)
     course.target_table(PEOPLE_OUT)
     while count <= course.sizes.most_rows:
         query = PEOPLE.format(rows=count).strip()

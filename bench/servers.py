@@ -69,11 +69,7 @@ def uri(dsn: str) -> str:
     port, database = parts.pop("port", "5432"), quote(parts.pop("dbname", "postgres"), safe="")
     if "password" in parts:
         user += ":" + quote(parts.pop("password"), safe="")
-    if host.startswith("/"):
-        parts |= {"host": host, "port": port}
-        place = ""
-    else:
-        place = f"{host}:{port}"
+    place = f"{quote(host, safe='')}:{port}"  # a socket's folder stands there too, its slashes hidden
     options = "&".join(f"{name}={quote(value, safe='')}" for name, value in parts.items())
     return f"postgresql://{user + '@' if user else ''}{place}/{database}{'?' + options if options else ''}"
 
