@@ -7,24 +7,41 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench import report, results
-from bench.peers.table import PEERS, Places, missing, version
+from bench.measure import ROOT
+from bench.peers.table import PEERS, Peer, Places, missing, of, version
 from bench.pump import Turns, match
 from bench.scaling import SWEEPS, Sizes, measure
 from bench.servers import Pair, servers
 from bench.workloads import WORKLOADS
 
-# Scale, turns of ours, turns of the peers, and what that is for.
+
+@dataclass(frozen=True)
+class Preset:
+    """How large, how often, with the peers or without, where the outcome goes, and what that is for."""
+
+    scale: float
+    runs: int
+    peer_runs: int
+    what: str
+    peers: bool = True
+    out: Path = results.FOLDER
+
+
 PRESETS = {
-    "smoke": (0.001, 1, 0, "does it run"),
-    "quick": (0.02, 3, 0, "a few minutes"),
-    "readme": (0.3, 5, 0, "the README's table, within twelve minutes"),
-    "full": (1.0, 5, 1, "the sizes that the bars are set at; an hour"),
+    "smoke": Preset(0.001, 1, 0, "does it run"),
+    "quick": Preset(0.02, 3, 0, "a few minutes"),
+    "readme": Preset(0.25, 5, 0, "the README's table of all peers, in about ten minutes"),
+    "bars": Preset(
+        1.0, 5, 0, "copypump and the raw pipe alone, at full size; ten to twenty minutes", False, results.BARS
+    ),
+    "full": Preset(1.0, 5, 1, "all peers at full size; an hour or two"),
 }
 
 
@@ -104,7 +121,7 @@ def main() -> None:
     type=click.Choice(list(PRESETS)),
     default="quick",
     show_default=True,
-    help="; ".join(f"{name}: {what}" for name, (*_, what) in PRESETS.items()) + ".",
+    help="; ".join(f"{name}: {preset.what}" for name, preset in PRESETS.items()) + ".",
 )
 @click.option("--scale", type=float, help="Instead of the preset's; 1: 10,000,000 people, TPC-H scale 1.")
 @click.option("--runs", type=int, help="Counted turns of copypump and the raw pipe, instead of the preset's.")
@@ -115,8 +132,10 @@ def main() -> None:
 @click.option(
     "--workload", "names", type=click.Choice(list(WORKLOADS)), multiple=True, help="Repeatable; all."
 )
-@click.option("--peer", "peers", multiple=True, help="Repeatable; all. See `python -m bench peers`.")
-@_out
+@click.option("--peer", "peers", multiple=True, help="Repeatable; all. `python -m bench peers` lists them.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Instead of the preset's folder."
+)
 @_charts
 def run(
     src: str | None,
@@ -130,23 +149,35 @@ def run(
     timeout: float,
     names: tuple[str, ...],
     peers: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     charts: bool,
 ) -> None:
     """Measure all workloads with all peers; write the tables, the JSON and the charts."""
     chosen = PRESETS[preset]
-    scale = chosen[0] if scale is None else scale
-    turns = Turns(chosen[1] if runs is None else runs, chosen[2] if peer_runs is None else peer_runs, timeout)
+    scale = chosen.scale if scale is None else scale
+    turns = Turns(
+        chosen.runs if runs is None else runs, chosen.peer_runs if peer_runs is None else peer_runs, timeout
+    )
+    known = {peer.name for workload in WORKLOADS.values() for peer in of(workload)}
+    if unknown := sorted(set(peers) - known):
+        raise click.UsageError(f"no such peer: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+
+    def wanted(peer: Peer) -> bool:
+        if peers:
+            return peer.name in peers
+        return chosen.peers or peer.ours or peer.name in turns.often
+
+    out = out or chosen.out
     tell, matches = teller(), []
     with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
         for name in names or WORKLOADS:
-            matches.append(match(pair, WORKLOADS[name], scale, places, turns, peers, tell))
+            matches.append(match(pair, WORKLOADS[name], scale, places, turns, wanted, tell))
             made = results.gather(pair, places, turns, scale, matches)
             results.save(made, out / "results.json")  # now, lest a later failure lose it
     text = report.everything(made)
     (out / "report.md").write_text(text)
     click.echo(text)
-    if charts:
+    if charts and chosen.peers:
         _draw(out)
 
 
@@ -190,6 +221,13 @@ def draw(folder: Path) -> None:
     if (folder / "results.json").exists():
         (folder / "report.md").write_text(report.everything(results.load(folder / "results.json")))
     _draw(folder)
+
+
+@main.command()
+def readme() -> None:
+    """Write the README's figures anew, from what bench/results holds."""
+    path = ROOT / "README.md"
+    path.write_text(report.renewed(path.read_text()))
 
 
 def _draw(folder: Path) -> None:

@@ -45,14 +45,23 @@ def names(connection: Connection, query: str) -> list[str]:
     return [column.name for column in found]
 
 
-def difference(source: Connection, expected: str, target: Connection, arrived: str) -> str | None:
-    """None where both queries give the same rows, in whatever order; else what differs, by column."""
-    columns = names(source, expected)
+def difference(
+    source: Connection,
+    wanted: str,
+    target: Connection,
+    arrived: str,
+    expected: tuple[object, ...] | None = None,
+) -> str | None:
+    """None where both queries give the same rows, in whatever order; else what differs, by column.
+
+    `expected` is what `sums` gave for the wanted rows, if that is known already.
+    """
+    columns = names(source, wanted)
     if columns != names(target, arrived):
         return "other columns arrived"
-    if sums(source, expected) == sums(target, arrived):
+    if (expected or sums(source, wanted)) == sums(target, arrived):
         return None
-    rows, *there = sums(source, expected, columns)
+    rows, *there = sums(source, wanted, columns)
     others, *here = sums(target, arrived, columns)
     if rows != others:
         return f"{others:,} rows arrived instead of {rows:,}"

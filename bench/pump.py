@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bench import making
-from bench.compare import connect, difference
+from bench.compare import connect, difference, sums
 from bench.making import Connection, execute
 from bench.measure import Cost, FailedError, run
 from bench.peers.job import Job
@@ -85,6 +85,7 @@ class Arena:
         self.workload = workload
         self._made: list[tuple[Connection, str]] = []
         self._parts: dict[int, str] = {}
+        self._expected: dict[str, tuple[object, ...]] = {}
 
     def __enter__(self) -> Arena:
         self.source, self.target = connect(self._pair.src), connect(self._pair.dst)
@@ -164,7 +165,11 @@ class Arena:
         expected = self.workload.expected if way.peer.transforms else "SELECT * FROM {table}"
         connection, landing = self.landings[way.peer.lands]
         query = expected.format(table=way.job.table)
-        return difference(self.source, query, connection, f"SELECT * FROM {landing}")
+        if query not in self._expected:  # the source does not change
+            self._expected[query] = sums(self.source, query)
+        return difference(
+            self.source, query, connection, f"SELECT * FROM {landing}", expected=self._expected[query]
+        )
 
 
 def match(
@@ -173,13 +178,13 @@ def match(
     scale: float,
     places: Places,
     turns: Turns,
-    wanted: Sequence[str],
+    wanted: Callable[[Peer], bool],
     tell: Tell,
 ) -> Match:
-    """Measure every wanted peer (all, if none is named) over one workload."""
+    """Measure every wanted peer over one workload."""
     tell(f"{workload.name}: making {workload.table} ...")
     with Arena(pair, workload, scale, places) as arena:
-        ways = [arena.way(peer) for peer in of(workload) if not wanted or peer.name in wanted]
+        ways = [arena.way(peer) for peer in of(workload) if wanted(peer)]
         for way in ways:
             if way.missing:
                 tell(f"{workload.name} {way.peer.title}: {way.missing}")

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
-from bench.measure import spread
-from bench.results import HEAVY, figures, place
+from bench.measure import ROOT, spread
+from bench.pump import YARDSTICK
+from bench.results import BARS, FOLDER, HEAVY, figures, load, place
 
 HEAD = (
     *("way", "transform", "wall s", "wall / raw", "rows/s", "MB/s", "CPU s"),
@@ -72,8 +73,8 @@ def _names(results: dict[str, Any]) -> list[tuple[str, str]]:
     names: dict[str, str] = {}
     for match in results["matches"]:
         names |= {way["name"]: way["title"] for way in match["ways"] if way["name"] not in names}
-    ours = [name for name in names if name.startswith("copypump")]
-    order = ["raw", *ours, *names]
+    mine = [name for name in names if name.startswith("copypump")]
+    order = [YARDSTICK, *mine, *names]
     return [(name, names[name]) for name in dict.fromkeys(order) if name in names]
 
 
@@ -87,6 +88,24 @@ def _cell(match: dict[str, Any], way: dict[str, Any] | None) -> str:
         return "fails"
     ratio = f"{'~' if found.share < 1 else ''}{median(found.ratios):.2f}" if found.ratios else "?"
     return ratio + (" (loses values)" if way["fault"] else "")
+
+
+def ours(results: dict[str, Any]) -> str:
+    """Copypump beside the raw pipe, over every workload."""
+    rows = []
+    for match in results["matches"]:
+        label = f"{match['name']}, {match['rows']:,} rows, {match['bytes'] / 1e6:,.0f} MB"
+        for way in match["ways"]:
+            found = figures(match, way)
+            if found is None or not (way["ours"] or way["name"] == YARDSTICK):
+                continue
+            rows.append([
+                label, way["title"], spread(found.walls), spread(found.ratios), spread(found.cpus),
+                spread(found.cpu_ratios), "" if found.start is None else f"{found.start:.2f}", f"{found.memory:,.0f}",
+                way["fault"] or "yes",
+            ])  # fmt: skip
+            label = ""
+    return table(("workload", "way", *HEAD[2:4], *HEAD[6:]), rows)
 
 
 def detail(match: dict[str, Any]) -> str:
@@ -107,7 +126,7 @@ def detail(match: dict[str, Any]) -> str:
             about + spread(found.cpu_ratios) if found.cpu_ratios else "",
             "" if found.start is None else f"{found.start:.2f}", f"{found.memory:,.0f}", way["fault"] or "yes",
         ]  # fmt: skip
-        rank = 0 if way["name"] == "raw" or way["ours"] else 1
+        rank = 0 if way["name"] == YARDSTICK or way["ours"] else 1
         rows.append((rank, median(found.walls) if rank else 0.0, cells))
     rows.sort(key=lambda row: row[:2])
     return table(HEAD, [cells for _, _, cells in rows])
@@ -117,3 +136,37 @@ def absent(match: dict[str, Any]) -> list[str]:
     """The peers that took no part, with why."""
     missing = [f"{way['title']} ({way['missing']})" for way in match["ways"] if way["missing"]]
     return [f"Missing: {'; '.join(missing)}."] if missing else []
+
+
+# The README's part -----------------------------------------------------------------------------------------
+
+BEGIN, END = "<!-- figures -->\n", "<!-- /figures -->"
+
+
+def renewed(text: str) -> str:
+    """The README with its figures as bench/results has them (FileNotFoundError: it has none)."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{_figures()}\n\n{END}{after}"
+
+
+def _figures() -> str:
+    results = load(FOLDER / "results.json")
+    pictures = FOLDER.relative_to(ROOT)
+    parts = [
+        "Wall time over that of the raw pipe, two `psql` piped into each other:",
+        summary(results),
+        note(results),
+        f"![How fast rows arrive]({pictures}/throughput.png)",
+        f"![What a GB costs the client]({pictures}/cpu.png)",
+        f"![Memory while rows move]({pictures}/memory.png)",
+        f"All figures are in [report.md]({pictures}/report.md).",
+    ]
+    bars = load(BARS / "results.json") if (BARS / "results.json").exists() else results
+    parts += ["Copypump beside the raw pipe alone:", ours(bars)]
+    if bars is not results:
+        parts.append(note(bars))
+    if (FOLDER / "scaling.json").exists():
+        scaled = load(FOLDER / "scaling.json")
+        parts += [f"![How costs grow]({pictures}/scaling.png)", f"{place(scaled)}."]
+    return "\n\n".join(parts)

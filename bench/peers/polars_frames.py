@@ -20,7 +20,7 @@ def people(frame: pl.DataFrame) -> pl.DataFrame:
 def lineitem(frame: pl.DataFrame) -> pl.DataFrame:
     """W2."""
     price = pl.col("l_extendedprice") * (1 - pl.col("l_discount"))
-    return frame.with_columns(price.round(2).cast(MONEY).alias("l_extendedprice"))
+    return frame.with_columns(price.round(2, mode="half_away_from_zero").cast(MONEY).alias("l_extendedprice"))
 
 
 def rebuild(frame: pl.DataFrame) -> pl.DataFrame:

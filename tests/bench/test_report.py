@@ -64,6 +64,12 @@ def test_ratios_are_taken_turn_by_turn() -> None:
     assert found.cpu_per_gigabyte == pytest.approx(150.0)
 
 
+def test_the_yardstick_is_one() -> None:
+    found = figures(MATCH, MATCH["ways"][0])  # type: ignore[arg-type,index]
+    assert found is not None
+    assert found.ratios == found.cpu_ratios == [1.0, 1.0]
+
+
 def test_a_part_of_the_table_is_told_as_what_the_whole_would_take() -> None:
     found = figures(MATCH, MATCH["ways"][2])  # type: ignore[arg-type,index]
     assert found is not None
