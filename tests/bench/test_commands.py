@@ -1,0 +1,65 @@
+"""The bench's commands, as they are typed, at the smallest sizes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.results import load
+from tests.conftest import Pair
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(*words: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_run(pair: Pair, tmp_path: Path) -> None:
+    words = ["--src", pair.src, "--dst", pair.dst, "--scale", "0.0002", "--runs", "1", "--workload", "W1"]
+    done = call(
+        "bench", "run", *words, "--peer", "raw", "--peer", "copypump", "--no-charts", "--out", str(tmp_path)
+    )
+    results = load(tmp_path / "results.json")
+    (match,) = results["matches"]
+    assert match["rows"] == 2000
+    assert [(way["name"], way["fault"], way["failed"]) for way in match["ways"]] == [
+        ("raw", None, None),
+        ("copypump", None, None),
+    ]
+    assert "| **copypump** | yes |" in done.stdout
+    assert (tmp_path / "report.md").read_text() in done.stdout
+
+
+def test_scaling(pair: Pair, tmp_path: Path) -> None:
+    words = ["--src", pair.src, "--dst", pair.dst, "--sweep", "rows", "--most-rows", "500", "--no-charts"]
+    call("bench", "scaling", *words, "--out", str(tmp_path))
+    points = load(tmp_path / "scaling.json")["points"]
+    assert [(point["way"], point["x"]) for point in points] == [("psql | psql", 500), ("copypump", 500)]
+
+
+def test_peers() -> None:
+    assert "| copypump-plain |" in call("bench", "peers").stdout
+
+
+def test_codec() -> None:
+    done = call(
+        "bench.codec", "--type", "int4", "--type", "W2: lineitem", "--seconds", "0.001", "--turns", "1"
+    )
+    assert [line.split("|")[1].strip() for line in done.stdout.splitlines()[2:]] == ["int4", "W2: lineitem"]
+
+
+def test_pytest_bench(pair: Pair) -> None:
+    pytest.importorskip("pytest_benchmark", reason="it comes with the extra bench")
+    words = ["--src", pair.src, "--dst", pair.dst, "--scale", "0.0002", "--rounds", "1", "--workload", "W3"]
+    done = call("pytest", "bench", "-q", "-k", "W3-copypump] or int4]", *words)
+    assert " failed" not in done.stdout
+    assert "test_pump[W3-copypump]" in done.stdout
+    assert "test_decode[int4]" in done.stdout
