@@ -29,8 +29,8 @@ def build(home: Path) -> dict[str, str]:
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "tests", home / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", home)
-    # Without pip, whose build environment would have to be made first. What Cython made of the modules is taken over
-    # where it is no older than they are.
+    _keep_c_files(source)
+    # Without pip, whose build environment would have to be made first.
     _run(
         [*(sys.executable, "setup.py", "-q", "build", "--build-lib", home / "built")],
         {**os.environ, "COPYPUMP_SANITIZE": "1", "CFLAGS": "-fsanitize-coverage=trace-pc"},
@@ -52,6 +52,18 @@ def build(home: Path) -> dict[str, str]:
     if not found.startswith(str(home)):
         raise SystemExit(f"the sanitized build is not what is imported, but {found}")
     return environment
+
+
+def _keep_c_files(source: Path) -> None:
+    """Let the ordinary build's C be taken where it is younger than all that it was made of.
+
+    Cython would make it anew, because its own files, the same ones, may have been installed after it.
+    """
+    given = [path for kind in ("pyx", "pxd", "h") for path in source.rglob(f"*.{kind}")]
+    youngest = max(path.stat().st_mtime for path in (*given, ROOT / "setup.py"))
+    for path in source.rglob("*.c"):
+        if path.stat().st_mtime > youngest:
+            path.touch()
 
 
 def _library(name: str) -> str:

@@ -34,14 +34,17 @@ def rows(database: str) -> int:
 
 
 def run_through(
-    session: Session, insert: bool = True, meanwhile: Callable[[], object] | None = None
+    session: Session,
+    insert: bool = True,
+    meanwhile: Callable[[], object] | None = None,
+    patience: float = outcome.PATIENCE,
 ) -> Session:
     with session:
         session.begin_target()
         if insert:
             session.execute("INSERT INTO t VALUES (1)")
         with later(0.5, meanwhile) if meanwhile else contextlib.nullcontext():
-            commit(session)
+            commit(session, patience)
     return session
 
 
@@ -90,12 +93,11 @@ def shut(session: Session) -> None:
 
 
 def test_nobody_can_say(proxy, table, monkeypatch):
-    monkeypatch.setattr("copypump.postgres.commit.PATIENCE", 1.0)
     monkeypatch.setattr(outcome, "connect", refuse)
     proxy.fault = Fault("up", "lose answer", seeing=b"COMMIT\0")
     session = Session(proxy.dsn(table), Side.TARGET)
     with within(10), pytest.raises(OutcomeUnknownError, match="transaction") as caught:
-        run_through(session)
+        run_through(session, patience=1.0)
     assert session.committed is None
     query = caught.value.hint.partition(": ")[2]
     assert sql(table, query) == [("committed",)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import select
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from tests.servers import TEST_APPLICATION, Server, system_version
+from tests.servers import TEST_APPLICATION, Server, is_lost, system_version
 from tests.zoo.facts import Home, Yardstick, ZooTable
 from tests.zoo.tables import PRELUDE, ZOO
 
@@ -99,10 +98,10 @@ class Zoo:
 
     def reconnect(self) -> None:
         """Replace connections that were lost: in a failed run, or with a server that another test stopped."""
-        if _is_lost(self.source):
+        if is_lost(self.source):
             self.source.close()
             self.source = _connect(self._src)
-        if _is_lost(self.target):
+        if is_lost(self.target):
             self.target.close()
             self.target = _connect(self._dst)
 
@@ -165,11 +164,6 @@ def _next_oid(connection: psycopg.Connection) -> int:
 
 def _connect(dsn: str) -> psycopg.Connection:
     return psycopg.connect(dsn, autocommit=True, application_name=TEST_APPLICATION)
-
-
-def _is_lost(connection: psycopg.Connection) -> bool:
-    """Whether it is closed, or the server has said something unasked: that it is going."""
-    return connection.closed or bool(select.select([connection], [], [], 0)[0])
 
 
 def _columns(connection: psycopg.Connection, table: ZooTable, condition: str) -> list[str]:
