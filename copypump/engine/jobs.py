@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential, wait_random
 
 from copypump.engine.itself import watched
 from copypump.engine.landing import hold
@@ -92,7 +92,7 @@ class Attempts:
         retrying = Retrying(
             retry=worth,
             stop=stop_after_attempt(self._retries + 1),
-            wait=wait_exponential_jitter(initial=_FIRST_PAUSE, max=_LONGEST_PAUSE, jitter=_FIRST_PAUSE),
+            wait=wait_exponential(_FIRST_PAUSE, _LONGEST_PAUSE) + wait_random(0, _FIRST_PAUSE),
             sleep=self._interrupts.sleep,
             before_sleep=count,
             reraise=True,
