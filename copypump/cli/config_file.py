@@ -45,10 +45,21 @@ class Loaded:
 
 
 class Configured(click.Command):
-    """A command whose options may stand in a file: it takes `[NAME]` and `--config FILE` beside its own."""
+    """A command whose options may stand in a file: it takes `[NAME]` and `--config FILE` beside its own.
 
-    def __init__(self, name: str | None, *, params: list[click.Parameter], **settings: Any) -> None:
+    With `file_keys`, the file may say those of another command, too, which has more options.
+    """
+
+    def __init__(
+        self,
+        name: str | None,
+        *,
+        params: list[click.Parameter],
+        file_keys: dict[str, click.Option] | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(name, params=[*_chosen_by(), *params], **settings)
+        self.file_keys = file_keys if file_keys is not None else keys_of(self)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options, as any command; a fault of a value from the file names its place there."""
@@ -111,7 +122,8 @@ def _choose(ctx: click.Context, param: click.Parameter, value: str | None) -> No
         name, config = chosen["name"], chosen["config"]
         loaded = Loaded()
         if name is not None or config is not None:
-            loaded = load(config if config is not None else DEFAULT_FILE, name, keys_of(ctx.command))
+            assert isinstance(ctx.command, Configured)
+            loaded = load(config if config is not None else DEFAULT_FILE, name, ctx.command.file_keys)
         ctx.meta[_LOADED] = loaded
         ctx.default_map = loaded.values
 

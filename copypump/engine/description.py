@@ -1,7 +1,7 @@
 """A plan as it is shown: as plain values for JSON, which the command line prints, and as lines of text.
 
-No row's value and no password is in it. The keys of `as_dict`, of which none is taken away or changes its
-meaning as long as `version` stays the same:
+No password is in it, and no row's value but for the preview that the user asks for. The keys of `as_dict`, of
+which none is taken away or changes its meaning as long as `version` stays the same:
 
     version       of this form: 1
     source        name, kind, server (version), encoding, bytes (on disk), lock (whether it can be locked)
@@ -20,6 +20,7 @@ meaning as long as `version` stays the same:
     locks         side, table, mode, others (what they can do meanwhile), until
     resume        possible, why
     warnings      sentences
+    preview       null, or the rows that were asked for: before, after (by column), rejected (by, reason, row)
 
 Sizes are in bytes, types as SQL or as `--type` writes them. What only a dry run looks up is null in others.
 """
@@ -101,6 +102,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "locks": [asdict(lock) | {"side": str(lock.side)} for lock in locks(plan, transactions)],
         "resume": _resume(plan),
         "warnings": list(plan.warnings),
+        "preview": asdict(plan.preview) if plan.preview else None,
     }
 
 

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -36,6 +36,9 @@ from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
 from copypump.postgres.surroundings import Index, Trigger
 from copypump.transforms import Transform
+
+if TYPE_CHECKING:
+    from copypump.engine.preview import Preview
 
 INFINITE_INTERVALS = 170000  # the server version that they came with
 
@@ -65,7 +68,7 @@ class Plan:
 
     `rewriter` is None where it would have nothing to do. `many`: chunks commit one by one, with a ledger, in
     which the run is called `run`; else all is one transaction. `around` is known of a plan that is only made
-    to be printed.
+    to be printed, `preview` where somebody wants to see rows.
     """
 
     options: Options
@@ -84,6 +87,7 @@ class Plan:
     servers: Servers
     warnings: tuple[str, ...]
     around: Around | None = None
+    preview: Preview | None = None
 
     @property
     def statements(self) -> tuple[str, ...]:
@@ -128,13 +132,7 @@ def make_plan(
     origin = plan_origin(source, options, transform, table)
     check_binary(origin)
     seen, unread = _seen(origin.columns, transform)
-    chosen = chosen_types(options.types, origin.columns)
-    policies = chosen_policies(options.on_unrepresentable, origin.columns)
-    for column in (origin.columns[i] for i in unread):
-        # What only we decode, because it lands in another type, shall lose nothing on the way.
-        if types.pg_type(column).kernel is types.Kernel.ARRAY:
-            chosen.setdefault(column.name, types.nd_array(column))
-        policies.setdefault(column.name, Policy.KEEP)
+    chosen, policies = reading_types(options, origin.columns, unread)
     by_rows = transform is not None and transform.reads is not None
     fields = [types.field(column, chosen.get(column.name)) for column in origin.columns]
     nullable = [column.name for column in origin.columns if policies.get(column.name) is Policy.NULL]
@@ -199,6 +197,22 @@ def make_plan(
             *find_differences(source, target, origin, mapping, destination.columns, extensions),
         ),
     )
+
+
+def reading_types(
+    options: Options, columns: Sequence[Column], unread: Sequence[int]
+) -> tuple[dict[str, pa.DataType], dict[str, Policy]]:
+    """How columns are decoded, by name, where it is not in their natural way; RefusedError as the two below.
+
+    What only we decode (`unread`), because it lands in another type, shall lose nothing on the way.
+    """
+    chosen = chosen_types(options.types, columns)
+    policies = chosen_policies(options.on_unrepresentable, columns)
+    for column in (columns[i] for i in unread):
+        if types.pg_type(column).kernel is types.Kernel.ARRAY:
+            chosen.setdefault(column.name, types.nd_array(column))
+        policies.setdefault(column.name, Policy.KEEP)
+    return chosen, policies
 
 
 def plan_split(source: Session, origin: Origin, options: Options) -> Split:

@@ -66,12 +66,20 @@ def planned(
         yield plan, source, target
 
 
-def dry_run(src: Where, dst: Where, options: Options) -> Plan:
-    """Make the plan, look around for what only a printed one tells, and do nothing else."""
+def dry_run(src: Where, dst: Where, options: Options, rows: int = 0) -> Plan:
+    """Make the plan, look around for what only a printed one tells, and do nothing else.
+
+    With `rows`, so many go through the transform, to be seen.
+    """
     interrupt = Interrupt()
     try:
         with planned(src, dst, options, interrupt) as (plan, source, target):
-            return replace(plan, around=_look_around(plan, source, target))
+            plan = replace(plan, around=_look_around(plan, source, target))
+            if rows:
+                from copypump.engine.preview import preview
+
+                plan = replace(plan, preview=preview(plan, source, rows))
+            return plan
     finally:
         interrupt.close()
 
@@ -138,13 +146,15 @@ def _run_whole(
 def _look_around(plan: Plan, source: Session, target: Session) -> Around:
     source.begin_source()
     landing = plan.destination.table
-    return Around(
+    around = Around(
         source_bytes=None if plan.origin.table is None else bytes_of(source, plan.origin.table),
         source_encoding=source.server_encoding,
         target_encoding=target.server_encoding,
         indexes=() if landing is None else indexes_of(target, landing.oid),
         triggers=() if landing is None else triggers_of(target, landing.oid),
     )
+    source.rollback()
+    return around
 
 
 @contextmanager
