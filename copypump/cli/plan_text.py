@@ -40,11 +40,15 @@ class _Writer:
         self._section("Columns", map(column_line, shown["columns"]), map(left_line, shown["left_out"]))
         self._around(shown["target"])
         self._chunks(shown["split"])
+        begins = {each["side"]: each["begin"] for each in shown["sessions"]}
+        for side, begin in begins.items():
+            self._section(f"Every transaction on the {side} begins with", begin)
         for transaction in shown["transactions"]:
             name, rest = transaction["name"], transaction_line(transaction).removeprefix(transaction["name"])
             heading = Text(_word(name).capitalize(), style="bold")
             copies = [transaction["copies"]] if transaction["copies"] else []
-            self._lines(heading.append(rest, style="not bold"), (*transaction["statements"], *copies))
+            statements = transaction["statements"][len(begins[transaction["side"]]) :]
+            self._lines(heading.append(rest, style="not bold"), (*statements, *copies))
         self._section(
             "Locks",
             (

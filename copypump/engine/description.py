@@ -16,7 +16,7 @@ which none is taken away or changes its meaning as long as `version` stays the s
     split         name, why, stable, workers, bytes, chunks (number, label, bytes)
     ledger        null, or schema and run (made_up: it will have another name)
     transactions  in the order in which they begin: name, side, times, ledger, statements, copies
-    sessions      side, count, settings
+    sessions      side, count, begin (what all of its transactions begin with), settings (all of them)
     locks         side, table, mode, others (what they can do meanwhile), until
     resume        possible, why
     warnings      sentences
@@ -41,6 +41,7 @@ from copypump.engine.plan import Plan
 from copypump.engine.script import script
 from copypump.errors import Side
 from copypump.postgres.catalog import KINDS, Table
+from copypump.postgres.session import BEGIN_SOURCE, BEGIN_TARGET, opening
 
 VERSION = 1
 
@@ -102,7 +103,9 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "locks": [asdict(lock) | {"side": str(lock.side)} for lock in locks(plan, transactions)],
         "resume": _resume(plan),
         "warnings": list(plan.warnings),
-        "preview": asdict(plan.preview) if plan.preview else None,
+        "preview": {name: list(rows) for name, rows in asdict(plan.preview).items()}
+        if plan.preview
+        else None,
     }
 
 
@@ -196,9 +199,16 @@ def _sessions(plan: Plan) -> Iterable[dict[str, Any]]:
             for statement in transaction.statements
             if statement.startswith("SET LOCAL ")
         ]
+        reads = side is Side.SOURCE
+        begin = (
+            opening(BEGIN_SOURCE, plan.servers.source)
+            if reads
+            else opening(BEGIN_TARGET, plan.servers.target)
+        )
         yield {
             "side": str(side),
             "count": 1 + workers if plan.many else 1,
+            "begin": list(begin),
             "settings": list(dict.fromkeys(settings)),
         }
 

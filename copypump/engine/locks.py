@@ -26,6 +26,7 @@ MODES = {
 }
 
 _NAME = r'((?:"(?:[^"]|"")+"|[\w$]+)(?:\.(?:"(?:[^"]|"")+"|[\w$]+))*)'
+_OURS = re.compile(r'(^|[."])copypump_')
 _EXPLICIT = re.compile(rf"LOCK TABLE (?:ONLY )?{_NAME} IN ([A-Z ]+?) MODE")
 _IMPLICIT = tuple(
     (re.compile(pattern.replace("NAME", _NAME)), mode)
@@ -53,7 +54,11 @@ class Lock:
 
 
 def locks(plan: Plan, transactions: Sequence[Transaction]) -> Iterator[Lock]:
-    """List the locks, in order of time; those that are repeated for each chunk or worker once."""
+    """List the locks, in order of time; those that are repeated for each chunk or worker once.
+
+    Those on tables that only this run knows are left out.
+    """
+    seen: set[Lock] = set()
     for transaction in transactions:
         found: dict[str, str] = {}
         for statement in transaction.statements:
@@ -62,8 +67,10 @@ def locks(plan: Plan, transactions: Sequence[Transaction]) -> Iterator[Lock]:
                 if strength.index(mode) >= strength.index(found.get(table, strength[0])):
                     found[table] = mode
         for table, mode in found.items():
-            if "copypump_staging" not in table:  # nobody else's business
-                yield Lock(transaction.side, table, mode, MODES[mode], _until(transaction, plan))
+            lock = Lock(transaction.side, table, mode, MODES[mode], _until(transaction, plan))
+            if not _OURS.search(table) and lock not in seen:
+                seen.add(lock)
+                yield lock
 
 
 def _taken(statement: str) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,7 @@ from copypump.transforms.wording import batch_of
 
 Row = dict[str, Any]
 
+_MIDNIGHT = 24 * 60 * 60 * 1_000_000
 _INFINITE = {
     (bits, sign * (1 << (bits - 1)) - (sign > 0)): "infinity" if sign > 0 else "-infinity"
     for bits in (32, 64)
@@ -156,10 +157,12 @@ def _rows(batch: pa.RecordBatch) -> list[Row]:
 
 def _plain(scalar: pa.Scalar[Any]) -> Any:
     """A value that JSON has a word for; text for all others."""
+    number: Any = getattr(scalar, "value", None)
+    if pa.types.is_time64(scalar.type) and number == _MIDNIGHT:
+        return "24:00:00"  # which Python takes for 00:00
     try:
         value = scalar.as_py()
-    except (ValueError, OverflowError):  # infinite dates, years that Python does not know, 24:00:00
-        number: Any = getattr(scalar, "value", None)
+    except (ValueError, OverflowError):  # infinite dates, years that Python does not know
         return _INFINITE.get((scalar.type.bit_width, number), f"{number} as {scalar.type}")
     return _worded(value)
 
