@@ -92,7 +92,7 @@ class Attempts:
         retrying = Retrying(
             retry=worth,
             stop=stop_after_attempt(self._retries + 1),
-            wait=wait_exponential(_FIRST_PAUSE, _LONGEST_PAUSE) + wait_random(0, _FIRST_PAUSE),
+            wait=wait_exponential(_FIRST_PAUSE, max=_LONGEST_PAUSE) + wait_random(0, _FIRST_PAUSE),
             sleep=self._interrupts.sleep,
             before_sleep=count,
             reraise=True,
