@@ -136,7 +136,7 @@ def load(path: str, name: str | None, options: dict[str, click.Option]) -> Loade
             are checked, so that a fault is found before the night in which its run is due.
 
     """
-    tables = _parsed(path)
+    tables = _parsed(path, name)
     _known(path, tables, ("defaults", "run"))
     sections = {"defaults": _section(path, "[defaults]", tables.get("defaults", {}))}
     for run, table in _section(path, "[run]", tables.get("run", {})).items():
@@ -158,7 +158,7 @@ def load(path: str, name: str | None, options: dict[str, click.Option]) -> Loade
     return found
 
 
-def _parsed(path: str) -> dict[str, Any]:
+def _parsed(path: str, name: str | None) -> dict[str, Any]:
     """Parse the file; UsageError if others may read the passwords in it."""
     import tomllib
 
@@ -167,7 +167,8 @@ def _parsed(path: str) -> dict[str, Any]:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             tables = tomllib.load(file)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        hint = None if name is None else f"{name} is taken for its [run.{name}]; --config names another file"
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint=hint) from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} cannot be read: it is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
