@@ -11,12 +11,12 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 import copypump
 from copypump.cli import main
-from copypump.cli.run import run
 from tests import readme
 from tests.cli.conftest import environment
 from tests.conftest import Pair
@@ -171,7 +171,13 @@ def test_a_command_line_parses(line: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_options_in_the_text_are_there() -> None:
-    known = {name for option in run.params for name in (*option.opts, *option.secondary_opts)}
+    commands = (command for command in main.commands.values() if not isinstance(command, click.Group))
+    known = {
+        name
+        for command in commands
+        for option in command.params
+        for name in (*option.opts, *option.secondary_opts)
+    }
     prose = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
     named = set(re.findall(r"`(?:[^`]* )?(--[a-z][a-z-]*)", prose))
     assert {"--create", "--reads", "--debug"} <= named

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from copypump.cli import config, demo, forget, output, resume, run, runs, status, types
+from copypump.cli import config, demo, forget, output, plan, resume, run, runs, status, types
 from copypump.cli.options import CONTEXT
 from copypump.errors import ExitCode, Terminated
 
@@ -82,6 +82,7 @@ def main(ctx: click.Context) -> None:
 
 
 main.add_command(run.run)
+main.add_command(plan.plan)
 main.add_command(resume.resume)
 main.add_command(runs.runs)
 main.add_command(status.status)

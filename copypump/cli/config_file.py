@@ -45,10 +45,21 @@ class Loaded:
 
 
 class Configured(click.Command):
-    """A command whose options may stand in a file: it takes `[NAME]` and `--config FILE` beside its own."""
+    """A command whose options may stand in a file: it takes `[NAME]` and `--config FILE` beside its own.
 
-    def __init__(self, name: str | None, *, params: list[click.Parameter], **settings: Any) -> None:
+    With `file_keys`, the file may say those of another command, too, which has more options.
+    """
+
+    def __init__(
+        self,
+        name: str | None,
+        *,
+        params: list[click.Parameter],
+        file_keys: dict[str, click.Option] | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(name, params=[*_chosen_by(), *params], **settings)
+        self.file_keys = file_keys if file_keys is not None else keys_of(self)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options, as any command; a fault of a value from the file names its place there."""
@@ -111,7 +122,8 @@ def _choose(ctx: click.Context, param: click.Parameter, value: str | None) -> No
         name, config = chosen["name"], chosen["config"]
         loaded = Loaded()
         if name is not None or config is not None:
-            loaded = load(config if config is not None else DEFAULT_FILE, name, keys_of(ctx.command))
+            assert isinstance(ctx.command, Configured)
+            loaded = load(config if config is not None else DEFAULT_FILE, name, ctx.command.file_keys)
         ctx.meta[_LOADED] = loaded
         ctx.default_map = loaded.values
 
@@ -124,7 +136,7 @@ def load(path: str, name: str | None, options: dict[str, click.Option]) -> Loade
             are checked, so that a fault is found before the night in which its run is due.
 
     """
-    tables = _parsed(path)
+    tables = _parsed(path, name)
     _known(path, tables, ("defaults", "run"))
     sections = {"defaults": _section(path, "[defaults]", tables.get("defaults", {}))}
     for run, table in _section(path, "[run]", tables.get("run", {})).items():
@@ -146,7 +158,7 @@ def load(path: str, name: str | None, options: dict[str, click.Option]) -> Loade
     return found
 
 
-def _parsed(path: str) -> dict[str, Any]:
+def _parsed(path: str, name: str | None) -> dict[str, Any]:
     """Parse the file; UsageError if others may read the passwords in it."""
     import tomllib
 
@@ -155,7 +167,8 @@ def _parsed(path: str) -> dict[str, Any]:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             tables = tomllib.load(file)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        hint = None if name is None else f"{name} is taken for its [run.{name}]; --config names another file"
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint=hint) from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} cannot be read: it is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:

@@ -339,6 +339,16 @@ resuming = together(
 target = _endpoint("dst", "The target")
 ledger = _LEDGER
 
+previewing = together(
+    click.option(
+        "--preview",
+        metavar="N",
+        type=click.IntRange(0, 1000),
+        default=0,
+        help="With the plan, show N rows before and after the transform: their values.",
+    )
+)
+
 reporting = together(
     click.option("--progress/--no-progress", default=True, help="Show progress on stderr, or do not."),
     click.option(

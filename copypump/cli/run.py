@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @options.chunking
 @options.tuning
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, and move nothing.")
+@options.previewing
 @options.reporting
 @options.diagnostics
 @click.pass_obj
@@ -36,6 +37,7 @@ def run(
     dst: str,
     *,
     dry_run: bool,
+    preview: int,
     progress: bool,
     report: str | None,
     log_level: str,
@@ -54,14 +56,16 @@ def run(
     What an option says on the command line comes before its environment variable, and that before the file.
     A password is best left to a passfile or service file: a command line can be read by others.
     """  # noqa: D301 - click's own sign for lines that stay as they are
-    check(job, dry_run, report)
+    check(job, dry_run, report, preview)
     logs.start(log_level, log_format)
 
     with collecting_later():
         from copypump.engine import api  # not before: help must not wait for pyarrow and psycopg
 
     if dry_run:
-        output.result(api.plan(src, dst, **job).describe())
+        from copypump.cli.plan_text import planned
+
+        output.result(planned(api.plan(src, dst, **job, preview=preview).as_dict()))
         return
     with display(face, progress) as shown, reporting(report, shown) as said:
         said.report = api.pump(src, dst, **job, on_progress=shown, progress_interval=shown.interval)
@@ -106,7 +110,7 @@ def collecting_later() -> Iterator[None]:
         gc.enable()
 
 
-def check(job: dict[str, Any], dry_run: bool, report: str | None) -> None:
+def check(job: dict[str, Any], dry_run: bool, report: str | None, preview: int = 0) -> None:
     """Refuse options that contradict each other, in the command line's words (the engine has its own)."""
     if (job["table"] is None) == (job["query"] is None):
         raise click.UsageError("give one of --table and --query")
@@ -122,3 +126,5 @@ def check(job: dict[str, Any], dry_run: bool, report: str | None) -> None:
         raise click.UsageError("--reads goes with --transform")
     if dry_run and report is not None:
         raise click.UsageError("--report is of a run; --dry-run has none")
+    if preview and not dry_run:
+        raise click.UsageError("--preview goes with --dry-run")

@@ -49,11 +49,14 @@ def pump(
     return run(src, dst, Options.of(**options), on_progress, progress_interval, executor=executor)
 
 
-def plan(src: Where, dst: Where, **options: Unpack[PumpOptions]) -> Plan:
+def plan(src: Where, dst: Where, *, preview: int = 0, **options: Unpack[PumpOptions]) -> Plan:
     """Decide what `pump` would do with the same arguments, check it on both servers, and write nothing.
 
+    With `preview`, so many of the source's rows are sent through the transform, and kept as the plan's
+    `preview`: the values of rows, which nothing else shows.
+
     Raises:
-        CopypumpError: as `pump` would before the first byte moves.
+        CopypumpError: as `pump` would before the first byte moves; with `preview`, what the transform raises.
 
     """
-    return dry_run(src, dst, Options.of(**options))
+    return dry_run(src, dst, Options.of(**options), preview)

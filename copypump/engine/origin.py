@@ -241,11 +241,21 @@ def join_origin(source: Session, origin: Origin, options: Options) -> None:
 
 
 def _lock(source: Session, origin: Origin, options: Options, *, nowait: bool = False) -> None:
-    if origin.table is None:
-        return
-    lock_table(source, origin.table, nowait=nowait)
-    if options.where is None and origin.table.kind in FORBIDDEN:
-        forbid_relations(source, FORBIDDEN[origin.table.kind])
+    for statement in locking(origin, options, source.server_version, nowait=nowait):
+        source.execute(statement)
+
+
+def locking(
+    origin: Origin, options: Options, version: int, *, nowait: bool = False
+) -> tuple[sql.Composable, ...]:
+    """Give the first statements of a transaction that reads, on a server of this version."""
+    table = origin.table
+    if table is None:
+        return ()
+    statements = [lock_table(table, nowait=nowait)]
+    if options.where is None and table.kind in FORBIDDEN:
+        statements.append(forbid_relations(version, FORBIDDEN[table.kind]))
+    return tuple(statement for statement in statements if statement is not None)
 
 
 def copy_query(query: sql.Composable) -> sql.Composable:

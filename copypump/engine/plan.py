@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -18,11 +19,11 @@ from copypump.codec.column import Column
 from copypump.codec.decoder import ROW_INDEX
 from copypump.codec.policy import POLICIES, Policy
 from copypump.codec.rewrite import Rewriter, Walked
-from copypump.codec.spelling import is_opaque, parse_arrow_type, spelling
+from copypump.codec.spelling import is_opaque, parse_arrow_type
 from copypump.engine.destination import Destination, find_landing, plan_destination
 from copypump.engine.differences import find_differences
 from copypump.engine.loading import Landing, Loading, make_loading
-from copypump.engine.mapping import Hidden, Mapping, Value, Wire, make_mapping
+from copypump.engine.mapping import Hidden, Mapping, Value, make_mapping
 from copypump.engine.options import AUTO, Options, is_text
 from copypump.engine.origin import Origin, is_raw, plan_origin
 from copypump.engine.reshape import Decoding
@@ -33,9 +34,32 @@ from copypump.errors import RefusedError, Side
 from copypump.postgres.extensions import extensions_of
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
+from copypump.postgres.surroundings import Index, Trigger
 from copypump.transforms import Transform
 
+if TYPE_CHECKING:
+    from copypump.engine.preview import Preview
+
 INFINITE_INTERVALS = 170000  # the server version that they came with
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The versions of both servers, as libpq counts them (150018 for 15.18)."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What only a printed plan tells: sizes in bytes, and what costs time when rows land."""
+
+    source_bytes: int | None
+    source_encoding: str
+    target_encoding: str
+    indexes: tuple[Index, ...]
+    triggers: tuple[Trigger, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +67,8 @@ class Plan:
     """One run, decided. `decoding` is None where whole rows go through, but for what `rewriter` does in them.
 
     `rewriter` is None where it would have nothing to do. `many`: chunks commit one by one, with a ledger, in
-    which the run is called `run`; else all is one transaction.
+    which the run is called `run`; else all is one transaction. `around` is known of a plan that is only made
+    to be printed, `preview` where somebody wants to see rows.
     """
 
     options: Options
@@ -59,7 +84,10 @@ class Plan:
     split: Split
     many: bool
     run: str
+    servers: Servers
     warnings: tuple[str, ...]
+    around: Around | None = None
+    preview: Preview | None = None
 
     @property
     def statements(self) -> tuple[str, ...]:
@@ -72,80 +100,17 @@ class Plan:
             *self.loading.after,
         )
 
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as plain values, ready for JSON; `engine.description` documents its keys."""
+        from copypump.engine.description import as_dict
+
+        return as_dict(self)
+
     def describe(self) -> str:
         """The plan as lines of text."""
-        lines = [
-            f"source    {self.origin.name}",
-            f"target    {self.destination.name}" + (" (made by this run)" if self.destination.create else ""),
-            f"mode      {self.options.mode or 'append, to an empty table only'}",
-            f"transform {str(self.transform or '') or 'none'}",
-            *(f"check     {check}" for check in (self.transform.checks if self.transform else ())),
-            f"batches   up to {self.options.batch_rows:,} rows, about {self.options.batch_bytes:,} bytes",
-            "on the source:",
-            *(f"    {line}" for line in self._source_statements()),
-            "on the target, in one transaction:",
-            *(f"    {statement}" for statement in self.statements),
-            "columns:",
-            *(f"    {line}" for line in self._column_lines()),
-        ]
-        lines += [f"warning: {warning}" for warning in self.warnings]
-        return "\n".join(lines)
+        from copypump.engine.description import describe
 
-    def _source_statements(self) -> list[str]:
-        lock = self.origin.table is not None and self.origin.table.can_lock
-        return [
-            *([f"LOCK TABLE {self.origin.name} IN ACCESS SHARE MODE"] if lock else []),
-            *self.origin.settings,
-            self.origin.copy.as_string(),
-        ]
-
-    def _column_lines(self) -> list[str]:
-        """One line a column: its type, what it is read as, where it lands, and through which cast."""
-        cast = {column.name: column for column in self.loading.sink.cast}
-        rewritten = {walked.index for walked in self.mapping.rewritten}
-        lines = []
-        for mapped in self.mapping.mapped:
-            match mapped.origin:
-                case Wire(index):
-                    bytes_ = "bytes, oids rewritten" if index in rewritten else "bytes as they are"
-                    way = f"{self._source_column(index)}, {bytes_}"
-                case Hidden(index, offered):
-                    way = f"{self._source_column(index)}, checked as {spelling(offered)}"
-                case Value(name, offered):
-                    way = self._returned(name, offered)
-            column = cast.get(mapped.column.name, mapped.column)
-            way += f" -> {column.name} {column.declared}"
-            if column.name in cast:
-                way += ", cast by the target"
-            elif mapped.type is not None and not isinstance(mapped.origin, Wire):
-                way += f", from {spelling(mapped.type)}"
-            lines.append(way)
-        landed = {mapped.column.name for mapped in self.mapping.mapped}
-        lines += [
-            f"{self._source_column(index)}, read and not returned"
-            for index, column in enumerate(self.origin.columns)
-            if self.input.get_field_index(column.name) >= 0
-            and column.name not in landed
-            and column.name not in self.mapping.generated
-        ]
-        lines += [f"{name}: generated by the target, left out" for name in self.mapping.generated]
-        lines += [f"{name}: not sent, left to the target's default" for name in self.mapping.defaulted]
-        return lines
-
-    def _source_column(self, index: int) -> str:
-        column = self.origin.columns[index]
-        text = " as text" if column.name in self.origin.texts else ""
-        return f"{column.name} {self.origin.declared(index)}{text}"
-
-    def _returned(self, name: str, offered: pa.DataType) -> str:
-        """What the transform makes of a column, or as a new one."""
-        at = self.input.get_field_index(name)
-        if at < 0:
-            return f"{name}, made by the transform as {spelling(offered)}"
-        index = [column.name for column in self.origin.columns].index(name)
-        read = self.input.field(at).type
-        returned = "" if read == offered else f", returned as {spelling(offered)}"
-        return f"{self._source_column(index)}, read as {spelling(read)}{returned}"
+        return describe(self)
 
 
 def make_plan(
@@ -167,13 +132,7 @@ def make_plan(
     origin = plan_origin(source, options, transform, table)
     check_binary(origin)
     seen, unread = _seen(origin.columns, transform)
-    chosen = chosen_types(options.types, origin.columns)
-    policies = chosen_policies(options.on_unrepresentable, origin.columns)
-    for column in (origin.columns[i] for i in unread):
-        # What only we decode, because it lands in another type, shall lose nothing on the way.
-        if types.pg_type(column).kernel is types.Kernel.ARRAY:
-            chosen.setdefault(column.name, types.nd_array(column))
-        policies.setdefault(column.name, Policy.KEEP)
+    chosen, policies = reading_types(options, origin.columns, unread)
     by_rows = transform is not None and transform.reads is not None
     fields = [types.field(column, chosen.get(column.name)) for column in origin.columns]
     nullable = [column.name for column in origin.columns if policies.get(column.name) is Policy.NULL]
@@ -231,12 +190,29 @@ def make_plan(
         split=split,
         many=many,
         run=run,
+        servers=Servers(source.server_version, target.server_version),
         warnings=(
             *_warnings(origin, destination),
             *loading.warnings,
             *find_differences(source, target, origin, mapping, destination.columns, extensions),
         ),
     )
+
+
+def reading_types(
+    options: Options, columns: Sequence[Column], unread: Sequence[int]
+) -> tuple[dict[str, pa.DataType], dict[str, Policy]]:
+    """How columns are decoded, by name, where it is not in their natural way; RefusedError as the two below.
+
+    What only we decode (`unread`), because it lands in another type, shall lose nothing on the way.
+    """
+    chosen = chosen_types(options.types, columns)
+    policies = chosen_policies(options.on_unrepresentable, columns)
+    for column in (columns[i] for i in unread):
+        if types.pg_type(column).kernel is types.Kernel.ARRAY:
+            chosen.setdefault(column.name, types.nd_array(column))
+        policies.setdefault(column.name, Policy.KEEP)
+    return chosen, policies
 
 
 def plan_split(source: Session, origin: Origin, options: Options) -> Split:

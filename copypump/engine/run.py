@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from copypump.engine.destination import check_landing
 from copypump.engine.fingerprint import loaded_split
@@ -20,11 +21,13 @@ from copypump.engine.ledger import Record
 from copypump.engine.moving import OnProgress, move_rows
 from copypump.engine.options import Options
 from copypump.engine.origin import begin_origin
-from copypump.engine.plan import Plan, make_plan
+from copypump.engine.plan import Around, Plan, make_plan
 from copypump.engine.report import Counters, Report
 from copypump.errors import CopypumpError, OutcomeUnknownError, Side
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.session import Session, Where
+from copypump.postgres.sizes import bytes_of
+from copypump.postgres.surroundings import indexes_of, triggers_of
 from copypump.transforms import Transform
 
 log = logging.getLogger("copypump.run")
@@ -69,11 +72,19 @@ def make_transform(options: Options) -> Transform | None:
     )
 
 
-def dry_run(src: Where, dst: Where, options: Options) -> Plan:
-    """Make the plan, and do nothing else."""
+def dry_run(src: Where, dst: Where, options: Options, rows: int = 0) -> Plan:
+    """Make the plan, look around for what only a printed one tells, and do nothing else.
+
+    With `rows`, so many go through the transform, to be seen.
+    """
     interrupt = Interrupt()
     try:
-        with planned(src, dst, options, interrupt) as (plan, _source, _target):
+        with planned(src, dst, options, interrupt) as (plan, source, target):
+            plan = replace(plan, around=_look_around(plan, source, target))
+            if rows:
+                from copypump.engine.preview import preview
+
+                plan = replace(plan, preview=preview(plan, source, rows))
             return plan
     finally:
         interrupt.close()
@@ -105,7 +116,8 @@ def run(
             with planned(src, dst, options, interrupt, report.warn) as (plan, source, target):
                 report.source, report.target = plan.origin.name, plan.destination.name
                 report.warnings += plan.warnings
-                log.info("plan:\n%s", plan.describe())
+                if log.isEnabledFor(logging.INFO):
+                    log.info("plan:\n%s", plan.describe())
                 if plan.many:
                     from copypump.engine.chunked import run_chunked
 
@@ -142,6 +154,20 @@ def _run_whole(
     source.rollback()
     finish_landing(target, plan.loading, report)
     report.chunks_done = 1
+
+
+def _look_around(plan: Plan, source: Session, target: Session) -> Around:
+    source.begin_source()
+    landing = plan.destination.table
+    around = Around(
+        source_bytes=None if plan.origin.table is None else bytes_of(source, plan.origin.table),
+        source_encoding=source.server_encoding,
+        target_encoding=target.server_encoding,
+        indexes=() if landing is None else indexes_of(target, landing.oid),
+        triggers=() if landing is None else triggers_of(target, landing.oid),
+    )
+    source.rollback()
+    return around
 
 
 @contextmanager

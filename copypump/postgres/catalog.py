@@ -210,32 +210,32 @@ SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'CREATE')
     return found[0] if found else (None, False)
 
 
-def lock_table(session: Session, table: Table, *, nowait: bool = False) -> bool:
-    """Lock the table in ACCESS SHARE mode until the transaction ends; False where that cannot be.
+def lock_table(table: Table, *, nowait: bool = False) -> sql.Composable | None:
+    """Give what locks the table in ACCESS SHARE mode until the transaction ends; None where nothing can.
 
     Takes no snapshot. Children are locked too. With `nowait`, a lock that cannot be had at once is an error
     (55P03).
     """
     if not table.can_lock:
-        return False
+        return None
     lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE{}")
-    session.execute(lock.format(table.qualified, sql.SQL(" NOWAIT" if nowait else "")))
-    return True
+    return lock.format(table.qualified, sql.SQL(" NOWAIT" if nowait else ""))
 
 
 # restrict_nonsystem_relation_kind came with these minor versions of major ones, and with 17.
 _FORBIDS = {12: 20, 13: 16, 14: 13, 15: 8, 16: 4}
 
 
-def forbid_relations(session: Session, kinds: str) -> None:
-    """Make the server refuse to expand views ("view") or to read foreign tables ("foreign-table").
+def forbid_relations(version: int, kinds: str) -> sql.Composable | None:
+    """Give what makes a server refuse to expand views ("view") or to read foreign tables ("foreign-table").
 
-    Until the transaction ends; the system's own are not meant. Takes no snapshot. An older server does not
-    know how, and then nothing is done.
+    Until the transaction ends; the system's own are not meant. Takes no snapshot. None: a server of this
+    version does not know how.
     """
-    major, minor = divmod(session.server_version, 10000)
-    if minor >= _FORBIDS.get(major, 0):
-        session.execute(sql.SQL("SET LOCAL restrict_nonsystem_relation_kind = {}").format(sql.Literal(kinds)))
+    major, minor = divmod(version, 10000)
+    if minor < _FORBIDS.get(major, 0):
+        return None
+    return sql.SQL("SET LOCAL restrict_nonsystem_relation_kind = {}").format(sql.Literal(kinds))
 
 
 def lock_to_insert(session: Session, table: Table) -> None:

@@ -65,6 +65,15 @@ _SETTINGS = (
 )
 
 
+BEGIN_SOURCE = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+BEGIN_TARGET = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+
+
+def opening(begin: str, version: int) -> tuple[str, ...]:
+    """Give the statements that begin a transaction of ours on a server of this version, settings included."""
+    return (begin, *(f"SET LOCAL {name} = {value}" for name, value, since in _SETTINGS if version >= since))
+
+
 class Session:
     """A session on one side; `where` is a DSN ("" for the PG* variables), a connection or a pool.
 
@@ -286,18 +295,15 @@ class Session:
 
     def begin_source(self) -> None:
         """Begin to read: one snapshot, taken by the first statement that needs one, and no write."""
-        self._begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self._begin(BEGIN_SOURCE)
 
     def begin_target(self) -> None:
         """Begin to write, seeing what others commit meanwhile."""
-        self._begin("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+        self._begin(BEGIN_TARGET)
 
     def _begin(self, begin: str) -> None:
-        settings = (
-            f"SET LOCAL {name} = {value}" for name, value, since in _SETTINGS if self.server_version >= since
-        )
         with told(self.side):
-            self.results("; ".join((begin, *settings)))
+            self.results("; ".join(opening(begin, self.server_version)))
 
     def rollback(self, deadline: float | None = None) -> bool:
         """End whatever goes on and roll back, in any state, before `deadline` (default: in `DEADLINE` s).

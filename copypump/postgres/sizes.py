@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from copypump.postgres.catalog import Table
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
 
@@ -80,6 +81,14 @@ def leaves_of(session: Session, oid: int) -> tuple[Storage, ...]:
     tree = """pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass) tree
   JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) tree.relid::pg_catalog.oid"""
     return tuple(Storage(*row) for row in session.execute(_STORAGE.format(tree, "tree.isleaf"), [oid]))
+
+
+def bytes_of(session: Session, table: Table) -> int | None:
+    """Measure a table with its partitions; None for what is not stored here: a view, a foreign table."""
+    if table.kind not in "rpm":
+        return None
+    parts = leaves_of(session, table.oid) if table.kind == "p" else (storage_of(session, table.oid),)
+    return sum(part.bytes for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,12 @@ class Transform:
         return union
 
     def __str__(self) -> str:
-        return ", ".join(link.name for link in self._links)
+        return ", ".join(self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The functions' names, in order."""
+        return tuple(link.name for link in self._links)
 
     def identity(self) -> list[dict[str, str]] | None:
         """What each function is, for a run that is resumed; None when one of them cannot be found again.

@@ -29,6 +29,7 @@ SAMPLES: dict[str, Any] = {
     "[COLUMN=]error|null|keep": "null",
     "SIZE": "4MB",
     "N|auto": 3,
+    "first|last:COLUMN": "first:id",
     "DIR": ".",
 }
 
@@ -178,8 +179,9 @@ def test_a_file_without_a_name_is_its_defaults_alone(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=r"^copypump.toml cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"^copypump.toml cannot be read: No such file") as raised:
         context("job")
+    assert "[run.job]" in (raised.value.hint or "")
     Path("copypump.toml").write_bytes(b"[run.job]\nwhere = '\xe9'")
     with pytest.raises(UsageError, match=r"it is not UTF-8"):
         context("job")

@@ -31,7 +31,9 @@ def loaded_by(code: str) -> set[str]:
 
 HELP = """
 from copypump.cli import main
-for words in (["--help"], ["run", "--help"], ["demo", "--help"], ["--version"]):
+for words in (
+    ["--help"], ["run", "--help"], ["plan", "--help"], ["config", "show", "--help"], ["demo", "--help"], ["--version"]
+):
     main(words, standalone_mode=False)
 """
 

@@ -421,7 +421,7 @@ def test_plan_tells_and_does_nothing(example: Pair) -> None:
     assert (
         'COPY "public"."people" ("id", "name", "age", "salary_after_tax") FROM STDIN (FORMAT BINARY)' in text
     )
-    assert "LOCK TABLE public.people IN ACCESS SHARE MODE" in text
+    assert 'LOCK TABLE "public"."people" IN ACCESS SHARE MODE' in text
     assert sql(example.dst, "SELECT count(*) FROM people") == [(0,)]
     sql(example.dst, "DROP TABLE people")
     text = plan(example.src, example.dst, table="people", transform=people, create=True).describe()

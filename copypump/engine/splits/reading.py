@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from copypump.engine.options import Options
-from copypump.engine.origin import Origin, copy_rows, from_item
+from copypump.engine.origin import Origin, copy_query, copy_rows, from_item, select_rows
 from copypump.engine.splits.chunk import Chunk
 from copypump.postgres.catalog import Table
 from copypump.postgres.query import bare_query
@@ -17,6 +17,14 @@ def chunk_copy(origin: Origin, options: Options, chunk: Chunk) -> sql.Composable
     if chunk.where is not None:
         conditions.append(chunk.where)
     return copy_rows(_rows(origin, options), origin.columns, origin.texts, conditions, chunk.relation)
+
+
+def first_rows(origin: Origin, options: Options, count: int) -> sql.Composable:
+    """COPY of so many rows at the most, whichever the server reads first."""
+    select = select_rows(
+        _rows(origin, options), origin.columns, origin.texts, own_conditions(options)
+    ) + sql.SQL("\nLIMIT {}").format(sql.Literal(count))
+    return copy_query(select)
 
 
 def relation_of(origin: Origin, options: Options) -> sql.Composable:

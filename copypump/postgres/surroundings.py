@@ -1,0 +1,57 @@
+"""What stands around a target table and costs time when rows land: its indexes and triggers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from copypump.postgres.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index as the server writes it, its size in bytes, and the constraint that it serves, if any."""
+
+    name: str
+    definition: str
+    constraint: str | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A user's trigger as the server writes it; `enabled` is False where it does not fire for us."""
+
+    name: str
+    definition: str
+    enabled: bool
+
+
+_INDEXES = """
+SELECT c.relname, pg_catalog.pg_get_indexdef(i.indexrelid),
+       (SELECT k.conname FROM pg_catalog.pg_constraint k
+         WHERE k.conindid OPERATOR(pg_catalog.=) i.indexrelid
+           AND k.conrelid OPERATOR(pg_catalog.=) i.indrelid
+           AND k.contype OPERATOR(pg_catalog.=) ANY (ARRAY['p', 'u', 'x']::pg_catalog."char"[]) LIMIT 1),
+       coalesce(pg_catalog.pg_relation_size(i.indexrelid), 0)
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
+ WHERE i.indrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
+ ORDER BY c.relname"""
+
+# tgenabled: R fires only under session_replication_role = replica, which a session of ours does not set.
+_TRIGGERS = """
+SELECT t.tgname, pg_catalog.pg_get_triggerdef(t.oid),
+       t.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog."char"[])
+  FROM pg_catalog.pg_trigger t
+ WHERE t.tgrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND NOT t.tgisinternal
+ ORDER BY t.tgname"""
+
+
+def indexes_of(session: Session, oid: int) -> tuple[Index, ...]:
+    """List a table's indexes; of a partitioned one, those that its partitions' follow."""
+    return tuple(Index(*row) for row in session.execute(_INDEXES, [oid]))
+
+
+def triggers_of(session: Session, oid: int) -> tuple[Trigger, ...]:
+    """List a table's triggers, those of constraints left out."""
+    return tuple(Trigger(*row) for row in session.execute(_TRIGGERS, [oid]))
