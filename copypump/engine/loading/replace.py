@@ -8,6 +8,7 @@ made against the same: a property that nobody thought of undoes everything.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -70,7 +71,10 @@ def replace(landing: Landing) -> Loading:
         prepare=(Statements(definition, names, make_statements(definition, names, target.server_version)),),
         finish=_finish(target, definition, names),
         restart=(Execute(sql.SQL("TRUNCATE TABLE {}").format(sql.Identifier(*names.table))),),
+        locks=True,  # by LIKE, against what would alter it
+        tables=(quoted(names.table),),
         warnings=tuple(notes(target, definition, show_name(*names.table))),
+        told=functools.partial(told, definition, names),
     )
 
 
@@ -92,6 +96,18 @@ def _refuse(target: Session, definition: Definition) -> None:
         raise TargetError(
             f"the role lacks {'; '.join(lacking)}", side=Side.TARGET, table=str(definition), sqlstate="42501"
         )
+
+
+def told(definition: Definition, names: Names, error: TargetError) -> TargetError:
+    """Tell an error by the names that things will have."""
+    was = {made: part for (_, part), made in names.parts.items()}
+    was |= dict(zip(names.keys, (row["name"] for row in definition.referrers), strict=True))
+    was[names.table[1]] = definition.name[1]
+    error.table = str(definition)
+    for made, name in was.items():
+        error.message = error.message.replace(f'"{made}"', quote_name(name))
+        error.hint = error.hint and error.hint.replace(f'"{made}"', quote_name(name))
+    return error
 
 
 def _finish(target: Session, definition: Definition, names: Names) -> tuple[Phase, ...]:
@@ -142,18 +158,7 @@ class Statements:
             for statement in self._statements:
                 target.execute(statement)
         except TargetError as error:
-            raise self._told(error) from None
-
-    def _told(self, error: TargetError) -> TargetError:
-        """By the names that things will have."""
-        was = {made: part for (_, part), made in self.names.parts.items()}
-        was |= dict(zip(self.names.keys, (row["name"] for row in self.definition.referrers), strict=True))
-        was[self.names.table[1]] = self.definition.name[1]
-        error.table = str(self.definition)
-        for made in sorted(was, key=len, reverse=True):
-            error.message = error.message.replace(f'"{made}"', quote_name(was[made]))
-            error.hint = error.hint and error.hint.replace(f'"{made}"', quote_name(was[made]))
-        return error
+            raise told(self.definition, self.names, error) from None
 
 
 class Locks(Statements):

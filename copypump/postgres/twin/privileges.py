@@ -68,7 +68,7 @@ def our_role(session: Session, definition: Definition) -> Role:
 
 def grants(kind: str, name: Name, made: Row, role: Role) -> Iterator[str]:
     """The statements after which a new table or sequence (`kind`) of `made`'s owner has `made`'s rights."""
-    if made["default_rights"] and not role.defaults:
+    if made["_default_rights"] and not role.defaults:
         return
     object_, owner = f"{kind} {quoted(name)}", made["owner"]
     everyone = dict.fromkeys((None, owner, *role.defaults))
