@@ -45,6 +45,7 @@ LOCK_ATTEMPTS = 15
 LOCK_PAUSE = 1.0  # seconds
 
 _LOCK_NOT_AVAILABLE = "55P03"
+_DUPLICATE_TABLE = "42P07"
 _FOREIGN_KEY_VIOLATION = "23503"
 
 
@@ -99,7 +100,9 @@ def _refuse(target: Session, definition: Definition) -> None:
 
 
 def told(definition: Definition, names: Names, error: TargetError) -> TargetError:
-    """Tell an error by the names that things will have."""
+    """Tell an error by the names that things will have; one about those that they have now, as it is."""
+    if error.sqlstate == _DUPLICATE_TABLE:
+        return error
     was = {made: part for (_, part), made in names.parts.items()}
     was |= dict(zip(names.keys, (row["name"] for row in definition.referrers), strict=True))
     was[names.table[1]] = definition.name[1]
