@@ -91,7 +91,9 @@ def _refuse(target: Session, definition: Definition) -> None:
             f"replace has no rule for what it finds: {'; '.join(against)}",
             side=Side.TARGET,
             table=str(definition),
-            hint="--mode truncate loads the table itself, in one transaction",
+            hint="--mode truncate loads the table itself, in one transaction"
+            if definition.relation["relkind"] in "rp"
+            else "land in a table with --into",
         )
     if lacking := what_is_lacking(target, definition):
         raise TargetError(
@@ -117,23 +119,26 @@ def _finish(target: Session, definition: Definition, names: Names) -> tuple[Phas
     def statements(given: Iterable[str]) -> Statements:
         return Statements(definition, names, given)
 
-    references = [statements(reference_statements(definition, names))]
+    check: list[Step] = []
+    if any(reference_statements(definition, names)):
+        check.append(Patient(definition, names, reference_statements(definition, names)))
+    check += [Referred(definition, names, row) for row in checked(definition)]
     indexes = tuple(statements(each) for each in index_statements(definition, names))
     swap: list[Step] = []
     if any(referrer_locks(definition)):
         swap += [
-            Locks(definition, names, referrer_locks(definition)),
+            Patient(definition, names, referrer_locks(definition)),
             statements(referrer_statements(definition, names)),
         ]
     role = our_role(target, definition)
     swap += [
-        Locks(definition, names, locks(definition)),
+        Patient(definition, names, locks(definition)),
         Swap(definition, names, swap_statements(definition, names, role)),
     ]
     phases = (
         Phase("indexes", indexes, apart=True),
         Phase("constraints", (statements(constraint_statements(definition, names)),)),
-        Phase("check", (*references, *(Referred(definition, names, row) for row in checked(definition)))),
+        Phase("check", tuple(check)),
         Phase("swap", tuple(swap)),
     )
     return tuple(phase for phase in phases if phase.statements)
@@ -164,8 +169,8 @@ class Statements:
             raise told(self.definition, self.names, error) from None
 
 
-class Locks(Statements):
-    """Take all of these locks, or wait without any and try again."""
+class Patient(Statements):
+    """Statements that take locks: all of them, or else wait without any and try again."""
 
     @property
     def statements(self) -> tuple[str, ...]:

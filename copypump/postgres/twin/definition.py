@@ -131,7 +131,8 @@ SELECT to_jsonb(k) - '{{oid,conrelid,conindid,conkey,confkey,conbin,confrelid,co
               '_oid', k.oid, 'definition', pg_get_constraintdef(k.oid),
               'comment', obj_description(k.oid, 'pg_constraint'),
               'columns', {_names("k.conkey", "k.conrelid")}, 'firing', {_FIRING},
-              'to_itself', k.confrelid = k.conrelid)
+              'to_itself', k.confrelid = k.conrelid,
+              'referenced', CASE WHEN k.confrelid <> 0 THEN k.confrelid::regclass::text END)
   FROM pg_constraint k
  WHERE k.conrelid = $1 AND k.conparentid = 0
  ORDER BY k.contype, k.conname""",
