@@ -3,7 +3,9 @@ no rule is refused by name."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -305,18 +307,21 @@ def test_an_older_snapshot_sees_an_empty_table(small: Pair) -> None:
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
 
 
+WAITING = """
+SELECT 1 FROM pg_locks
+ WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted"""
+
+
 def test_locks_are_waited_for_in_turns(small: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replace, "LOCK_TIMEOUT", "100ms")
     monkeypatch.setattr(replace, "LOCK_PAUSE", 0.05)
     monkeypatch.setattr(replace, "LOCK_ATTEMPTS", 1000)
     done: list[copypump.Report] = []
-    waiting = """SELECT 1 FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock'
-                    AND NOT granted"""
     with psycopg.connect(small.dst) as holder:
         holder.execute("SELECT FROM t LIMIT 1")
         run = threading.Thread(target=lambda: done.append(replaced(small)))
         run.start()
-        while not sql(small.dst, waiting):
+        while not sql(small.dst, WAITING):
             assert run.is_alive()
         # Whoever comes now waits behind it, but not for ever.
         assert sql(small.dst, "SELECT count(*) FROM t") == [(10,)]
@@ -373,6 +378,36 @@ def test_a_transform_that_fails_leaves_the_old_table(small: Pair) -> None:
         return batch
 
     failed(small, transform=fails)
+
+
+def test_a_killed_target_leaves_the_old_table(small: Pair, pg15: SystemServer) -> None:
+    [(name,)] = sql(small.dst, "SELECT current_database()")
+
+    def kills(batch: Any) -> Any:
+        if batch.num_rows:
+            assert pg15.kill_sessions(name)
+        return batch
+
+    assert failed(small, transform=kills).exit_code == ExitCode.TARGET
+
+
+def test_ctrl_c_while_the_swap_waits(small: Pair) -> None:
+    def interrupt() -> None:
+        while not sql(small.dst, WAITING):
+            assert running.is_set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    running = threading.Event()
+    running.set()
+    thread = threading.Thread(target=interrupt)
+    with psycopg.connect(small.dst) as holder:
+        holder.execute("SELECT FROM t LIMIT 1")
+        thread.start()
+        with pytest.raises(KeyboardInterrupt, match="as it was before"):
+            replaced(small)
+        running.clear()
+        thread.join()
+    assert is_old(small)
 
 
 @pytest.mark.parametrize(
