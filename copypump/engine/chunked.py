@@ -20,6 +20,7 @@ from psycopg import sql
 
 from copypump.engine.crews import Coordinator, Crew, Threads
 from copypump.engine.fingerprint import check_same, fingerprint, saved_options, saved_split
+from copypump.engine.history import TABLES
 from copypump.engine.itself import refuse_itself
 from copypump.engine.jobs import Attempts, Job
 from copypump.engine.landing import begin_landing, wait_for_others
@@ -212,6 +213,8 @@ class _Run:
                 session, plan.destination, plan.mapping, plan.options, plan.loading, tally, alone=True
             )
             ledger.identify(session, plan.run, str(landed), fingerprint(plan, landed))
+            if plan.loading.tables:
+                ledger.note(session, plan.run, {TABLES: list(plan.loading.tables)})
             commit(session)
         self._report.target = str(landed)
         return landed, epoch

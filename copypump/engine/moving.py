@@ -12,6 +12,7 @@ from copypump.engine.pipeline import Feed, Pipeline, WireFeed
 from copypump.engine.plan import Plan
 from copypump.engine.report import Counters, Progress
 from copypump.engine.reshape import Reshaper
+from copypump.errors import TargetError
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.session import Session
 from copypump.postgres.source import Source
@@ -44,14 +45,17 @@ def move_rows(
 
     """
     sink, options = plan.loading.sink, plan.options
-    sink.begin(target)
-    copy_out = Source(source)
-    copy_out.start(copy)
-    feed, reshaper = middle(plan, copy_out, counters)
-    move(
-        feed, reshaper, target, sink.copy, interrupt, counters, options.batch_bytes, on_progress, interval
-    )  # fmt: skip
-    sink.finish(target, plan.destination.name, counters.rows_written)
+    try:
+        sink.begin(target)
+        copy_out = Source(source)
+        copy_out.start(copy)
+        feed, reshaper = middle(plan, copy_out, counters)
+        move(
+            feed, reshaper, target, sink.copy, interrupt, counters, options.batch_bytes, on_progress, interval
+        )  # fmt: skip
+        sink.finish(target, plan.destination.name, counters.rows_written)
+    except TargetError as error:
+        raise plan.loading.told(error) from None
     return feed.warnings()
 
 

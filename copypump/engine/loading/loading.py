@@ -20,6 +20,7 @@ from copypump.engine.mapping import Mapping
 from copypump.engine.options import Options
 from copypump.engine.report import Tally
 from copypump.engine.sink import Sink
+from copypump.errors import TargetError
 from copypump.postgres.session import Session
 
 
@@ -80,6 +81,10 @@ class Phase:
             step.run(target, tally)
 
 
+def _as_it_is(error: TargetError) -> TargetError:
+    return error
+
+
 @dataclass(frozen=True, slots=True)
 class Loading:
     """How the rows of one run land.
@@ -90,7 +95,9 @@ class Loading:
             locks the target as the mode needs it; else it is locked as for an INSERT.
         finish: phases after the last chunk, in order.
         restart: the steps that take away what chunks have landed so far; None where that cannot be done.
+        tables: quoted names of tables that `prepare` makes for the run alone: who forgets the run drops them.
         warnings: what the user may not expect.
+        told: an error of the target's by the names that the user knows, where rows land in another table.
 
     """
 
@@ -99,7 +106,9 @@ class Loading:
     finish: tuple[Phase, ...] = ()
     locks: bool = False
     restart: tuple[Step, ...] | None = None
+    tables: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    told: Callable[[TargetError], TargetError] = field(default=_as_it_is, compare=False)
 
     @property
     def before(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ made against the same: a property that nobody thought of undoes everything.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ LOCK_ATTEMPTS = 15
 LOCK_PAUSE = 1.0  # seconds
 
 _LOCK_NOT_AVAILABLE = "55P03"
+_DUPLICATE_TABLE = "42P07"
 _FOREIGN_KEY_VIOLATION = "23503"
 
 
@@ -70,7 +72,10 @@ def replace(landing: Landing) -> Loading:
         prepare=(Statements(definition, names, make_statements(definition, names, target.server_version)),),
         finish=_finish(target, definition, names),
         restart=(Execute(sql.SQL("TRUNCATE TABLE {}").format(sql.Identifier(*names.table))),),
+        locks=True,  # by LIKE, against what would alter it
+        tables=(quoted(names.table),),
         warnings=tuple(notes(target, definition, show_name(*names.table))),
+        told=functools.partial(told, definition, names),
     )
 
 
@@ -86,7 +91,9 @@ def _refuse(target: Session, definition: Definition) -> None:
             f"replace has no rule for what it finds: {'; '.join(against)}",
             side=Side.TARGET,
             table=str(definition),
-            hint="--mode truncate loads the table itself, in one transaction",
+            hint="--mode truncate loads the table itself, in one transaction"
+            if definition.relation["relkind"] in "rp"
+            else "land in a table with --into",
         )
     if lacking := what_is_lacking(target, definition):
         raise TargetError(
@@ -94,27 +101,44 @@ def _refuse(target: Session, definition: Definition) -> None:
         )
 
 
+def told(definition: Definition, names: Names, error: TargetError) -> TargetError:
+    """Tell an error by the names that things will have; one about those that they have now, as it is."""
+    if error.sqlstate == _DUPLICATE_TABLE:
+        return error
+    was = {made: part for (_, part), made in names.parts.items()}
+    was |= dict(zip(names.keys, (row["name"] for row in definition.referrers), strict=True))
+    was[names.table[1]] = definition.name[1]
+    error.table = str(definition)
+    for made, name in was.items():
+        error.message = error.message.replace(f'"{made}"', quote_name(name))
+        error.hint = error.hint and error.hint.replace(f'"{made}"', quote_name(name))
+    return error
+
+
 def _finish(target: Session, definition: Definition, names: Names) -> tuple[Phase, ...]:
     def statements(given: Iterable[str]) -> Statements:
         return Statements(definition, names, given)
 
-    references = [statements(reference_statements(definition, names))]
+    check: list[Step] = []
+    if any(reference_statements(definition, names)):
+        check.append(Patient(definition, names, reference_statements(definition, names)))
+    check += [Referred(definition, names, row) for row in checked(definition)]
     indexes = tuple(statements(each) for each in index_statements(definition, names))
     swap: list[Step] = []
     if any(referrer_locks(definition)):
         swap += [
-            Locks(definition, names, referrer_locks(definition)),
+            Patient(definition, names, referrer_locks(definition)),
             statements(referrer_statements(definition, names)),
         ]
     role = our_role(target, definition)
     swap += [
-        Locks(definition, names, locks(definition)),
+        Patient(definition, names, locks(definition)),
         Swap(definition, names, swap_statements(definition, names, role)),
     ]
     phases = (
         Phase("indexes", indexes, apart=True),
         Phase("constraints", (statements(constraint_statements(definition, names)),)),
-        Phase("check", (*references, *(Referred(definition, names, row) for row in checked(definition)))),
+        Phase("check", tuple(check)),
         Phase("swap", tuple(swap)),
     )
     return tuple(phase for phase in phases if phase.statements)
@@ -142,22 +166,11 @@ class Statements:
             for statement in self._statements:
                 target.execute(statement)
         except TargetError as error:
-            raise self._told(error) from None
-
-    def _told(self, error: TargetError) -> TargetError:
-        """By the names that things will have."""
-        was = {made: part for (_, part), made in self.names.parts.items()}
-        was |= dict(zip(self.names.keys, (row["name"] for row in self.definition.referrers), strict=True))
-        was[self.names.table[1]] = self.definition.name[1]
-        error.table = str(self.definition)
-        for made in sorted(was, key=len, reverse=True):
-            error.message = error.message.replace(f'"{made}"', quote_name(was[made]))
-            error.hint = error.hint and error.hint.replace(f'"{made}"', quote_name(was[made]))
-        return error
+            raise told(self.definition, self.names, error) from None
 
 
-class Locks(Statements):
-    """Take all of these locks, or wait without any and try again."""
+class Patient(Statements):
+    """Statements that take locks: all of them, or else wait without any and try again."""
 
     @property
     def statements(self) -> tuple[str, ...]:

@@ -26,10 +26,9 @@ Row = Mapping[str, Any]
 def catalog_path(session: Session) -> Iterator[None]:
     """Let names be looked for in pg_catalog alone while the body runs, in the transaction that is open."""
     [(before,)] = session.execute("SELECT pg_catalog.current_setting('search_path')")
-    change = "SELECT pg_catalog.set_config('search_path', $1::pg_catalog.text, true)"
-    session.execute(change, [CATALOG_PATH])
+    session.execute(f"SET LOCAL search_path = {CATALOG_PATH}")
     yield  # after an error, the rollback restores it
-    session.execute(change, [before])
+    session.execute("SELECT pg_catalog.set_config('search_path', $1::pg_catalog.text, true)", [before])
 
 
 def rights(acl: str) -> str:
@@ -105,7 +104,7 @@ SELECT to_jsonb(c) - '{{oid,reltype,relfilenode,relpages,reltuples,relallvisible
                               WHERE b.datname = current_database()),
               'toast', (SELECT t.reloptions FROM pg_class t WHERE t.oid = c.reltoastrelid),
               'comment', obj_description(c.oid, 'pg_class'),
-              'default_rights', c.relacl IS NULL,
+              '_default_rights', c.relacl IS NULL,
               'rights', {rights("coalesce(c.relacl, acldefault('r', c.relowner))")})
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am m ON m.oid = c.relam
  WHERE c.oid = $1""",
@@ -132,7 +131,8 @@ SELECT to_jsonb(k) - '{{oid,conrelid,conindid,conkey,confkey,conbin,confrelid,co
               '_oid', k.oid, 'definition', pg_get_constraintdef(k.oid),
               'comment', obj_description(k.oid, 'pg_constraint'),
               'columns', {_names("k.conkey", "k.conrelid")}, 'firing', {_FIRING},
-              'to_itself', k.confrelid = k.conrelid)
+              'to_itself', k.confrelid = k.conrelid,
+              'referenced', CASE WHEN k.confrelid <> 0 THEN k.confrelid::regclass::text END)
   FROM pg_constraint k
  WHERE k.conrelid = $1 AND k.conparentid = 0
  ORDER BY k.contype, k.conname""",
@@ -187,7 +187,7 @@ SELECT to_jsonb(s) - 'seqrelid'
        || jsonb_build_object(
               '_oid', c.oid, 'schema', n.nspname, 'name', c.relname, 'column', a.attname,
               'deptype', d.deptype, 'persistence', c.relpersistence, 'owner', pg_get_userbyid(c.relowner),
-              'comment', obj_description(c.oid, 'pg_class'), 'default_rights', c.relacl IS NULL,
+              'comment', obj_description(c.oid, 'pg_class'), '_default_rights', c.relacl IS NULL,
               'rights', {rights("coalesce(c.relacl, acldefault('s', c.relowner))")})
   FROM pg_depend d
   JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'

@@ -90,6 +90,9 @@ def make_statements(definition: Definition, names: Names, server_version: int) -
         if sequence["deptype"] == "i":
             yield from _identity(definition, names, sequence)
     for constraint in definition.constraints:
+        if constraint["contype"] == "n" and not constraint["convalidated"]:  # LIKE makes one that is
+            yield f"ALTER TABLE {new} DROP CONSTRAINT {quote_name(constraint['conname'])}"
+            yield f"ALTER TABLE {new} ADD {_constraint(constraint)}"
         if constraint["contype"] == "c":
             yield f"ALTER TABLE {new} ADD {_constraint(constraint)}"
         if constraint["contype"] in "cn":

@@ -39,11 +39,10 @@ def notes(session: Session, definition: Definition, twin: str) -> Iterator[str]:
     ]
     if firing:
         yield f"triggers do not fire for the rows of this run: {_list(firing)}"
-    tables = dict.fromkeys((row["schema"], row["table"]) for row in definition.referrers)
-    if tables:
-        yield (
-            f"while its foreign key is checked, nobody writes to {', '.join(show_name(*t) for t in tables)}"
-        )
+    tables = [show_name(row["schema"], row["table"]) for row in definition.referrers]
+    tables += [row["referenced"] for row in definition.constraints if row["referenced"]]
+    if others := sorted(set(tables) - {definition.relation["printed"]}):
+        yield f"nobody writes to {', '.join(others)} while foreign keys are checked"
     if parted := [row["name"] for row in definition.referrers if row["kind"] == "p"]:
         yield f"the swap checks foreign keys of partitioned tables while all is locked: {_list(parted)}"
     if listed := [each["name"] for each in definition.publications]:

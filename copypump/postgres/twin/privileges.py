@@ -38,6 +38,13 @@ SELECT format('REFERENCES on %s', k.confrelid::regclass)
    AND NOT (SELECT bool_and(has_column_privilege(k.confrelid, n.number, 'REFERENCES'))
               FROM unnest(k.confkey) AS n(number))
 UNION ALL
+SELECT format('BYPASSRLS: row-level security, forced on %s, would hide rows from the check of a foreign key',
+              o.oid::regclass)
+  FROM pg_constraint k
+  JOIN pg_class o ON o.oid = CASE k.conrelid WHEN $1 THEN k.confrelid ELSE k.conrelid END
+ WHERE k.contype = 'f' AND $1 IN (k.conrelid, k.confrelid) AND k.conrelid <> k.confrelid AND k.convalidated
+   AND o.relforcerowsecurity AND row_security_active(o.oid) AND pg_has_role(o.relowner, 'USAGE')
+UNION ALL
 SELECT format('CREATE on the tablespace %I', s.spcname)
   FROM pg_tablespace s
  WHERE s.oid IN (SELECT c.reltablespace FROM pg_class c
@@ -68,7 +75,7 @@ def our_role(session: Session, definition: Definition) -> Role:
 
 def grants(kind: str, name: Name, made: Row, role: Role) -> Iterator[str]:
     """The statements after which a new table or sequence (`kind`) of `made`'s owner has `made`'s rights."""
-    if made["default_rights"] and not role.defaults:
+    if made["_default_rights"] and not role.defaults:
         return
     object_, owner = f"{kind} {quoted(name)}", made["owner"]
     everyone = dict.fromkeys((None, owner, *role.defaults))
@@ -137,6 +144,11 @@ def _lacking_roles(session: Session, definition: Definition) -> Iterator[str]:
         if not may:
             why = "who owns it" if name == owner else "who granted rights on it"
             yield f"SET ROLE to {show_name(name)}, {why}"
+    schema = definition.name[0]
+    for name in sorted(grantors):
+        [(may,)] = session.execute("SELECT has_schema_privilege($1::name, $2::text, 'USAGE')", [name, schema])
+        if not may:
+            yield f"USAGE on the schema {show_name(schema)} for {show_name(name)}, who granted rights on it"
 
 
 def _lacking_schemas(session: Session, definition: Definition) -> Iterator[str]:
