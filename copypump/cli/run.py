@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @options.tuning
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, and move nothing.")
 @options.reporting
+@options.profiling
 @options.diagnostics
 @click.pass_obj
 def run(
@@ -38,6 +39,7 @@ def run(
     dry_run: bool,
     progress: bool,
     report: str | None,
+    profile: str | None,
     log_level: str,
     log_format: str,
     **job: Any,
@@ -54,7 +56,7 @@ def run(
     What an option says on the command line comes before its environment variable, and that before the file.
     A password is best left to a passfile or service file: a command line can be read by others.
     """  # noqa: D301 - click's own sign for lines that stay as they are
-    check(job, dry_run, report)
+    check(job, dry_run, report, profile)
     logs.start(log_level, log_format)
 
     with collecting_later():
@@ -63,7 +65,7 @@ def run(
     if dry_run:
         output.result(api.plan(src, dst, **job).describe())
         return
-    with display(face, progress) as shown, reporting(report, shown) as said:
+    with display(face, progress) as shown, reporting(report, shown) as said, profiled(profile, said):
         said.report = api.pump(src, dst, **job, on_progress=shown, progress_interval=shown.interval)
 
 
@@ -92,6 +94,21 @@ def reporting(path: str | None, shown: Display) -> Iterator[Said]:
 
 
 @contextlib.contextmanager
+def profiled(path: str | None, said: Said) -> Iterator[None]:
+    """Save a profile, however the run ends; without a path, do nothing."""
+    if path is None:
+        yield
+        return
+    from copypump.engine.profile import profiling
+
+    try:
+        with profiling() as profile:
+            yield
+    finally:
+        output.save_profile(path, profile, said.report)
+
+
+@contextlib.contextmanager
 def collecting_later() -> Iterator[None]:
     """Let no garbage collection go over what imports build: it lives as long as the process anyway.
 
@@ -106,7 +123,7 @@ def collecting_later() -> Iterator[None]:
         gc.enable()
 
 
-def check(job: dict[str, Any], dry_run: bool, report: str | None) -> None:
+def check(job: dict[str, Any], dry_run: bool, report: str | None, profile: str | None = None) -> None:
     """Refuse options that contradict each other, in the command line's words (the engine has its own)."""
     if (job["table"] is None) == (job["query"] is None):
         raise click.UsageError("give one of --table and --query")
@@ -120,5 +137,13 @@ def check(job: dict[str, Any], dry_run: bool, report: str | None) -> None:
         raise click.UsageError("--columns names no column")
     if job["reads"] is not None and not job["transform"]:
         raise click.UsageError("--reads goes with --transform")
+    _check_outputs(job, dry_run, report, profile)
+
+
+def _check_outputs(job: dict[str, Any], dry_run: bool, report: str | None, profile: str | None) -> None:
     if dry_run and report is not None:
         raise click.UsageError("--report is of a run; --dry-run has none")
+    if dry_run and profile is not None:
+        raise click.UsageError("--profile is of a run; --dry-run has none")
+    if profile is not None and job["workers"] == "processes":
+        raise click.UsageError("--profile sees the work of threads, not that of --workers processes")
