@@ -47,7 +47,10 @@ def source(connection: Connection, workload: Workload, scale: float) -> int:
     if found != (mark,):
         execute(connection, f"DROP TABLE IF EXISTS {table}")
         execute(connection, workload.create(table))
-        FILLS[workload.fill](connection, table, max(1, round(workload.rows * scale)))
+        if workload.fill == "values":
+            execute(connection, f"INSERT INTO {table} {workload.values}")
+        else:
+            FILLS[workload.fill](connection, table, max(1, round(workload.rows * scale)))
         execute(connection, f"VACUUM (FREEZE, ANALYZE) {table}")
         execute(connection, f"COMMENT ON TABLE {table} IS '{mark}'")
     return count(connection, table)
