@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from bench import report, results
+from bench import exactness, report, results
+from bench.exactness import DECODING
 from bench.measure import ROOT
 from bench.peers.table import PEERS, Peer, Places, missing, of, version
 from bench.pump import Turns, match
@@ -224,10 +225,28 @@ def draw(folder: Path) -> None:
 
 
 @main.command()
+@_servers
+@_pythons
+@click.option("--peer", "peers", type=click.Choice(DECODING), multiple=True, help="Repeatable; all.")
+@_out
+def exact(
+    src: str | None, dst: str | None, pump_python: str, peer_python: str, peers: tuple[str, ...], out: Path
+) -> None:
+    """Find out what arrives of values in the corners of their types; write exact.json."""
+    with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
+        made = exactness.measure(pair, places, peers, teller())
+    results.save(made, out / "exact.json")
+    click.echo(report.exactness(made))
+
+
+@main.command()
 def readme() -> None:
     """Write the README's figures anew, from what bench/results holds."""
     path = ROOT / "README.md"
-    path.write_text(report.renewed(path.read_text()))
+    try:
+        path.write_text(report.renewed(path.read_text()))
+    except FileNotFoundError as error:
+        raise click.ClickException(f"{error.filename} is yet to be made, by `python -m bench run`") from None
 
 
 def _draw(folder: Path) -> None:

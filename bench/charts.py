@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bench.results import figures, load, measured, place
@@ -19,7 +20,7 @@ OURS, RAW, OTHERS = "#0f7b6c", "#2f3e4e", "#b9c3cd"
 # Apart in lightness too, for eyes that see few colours.
 SERIES = ("#0f7b6c", "#d1495b", "#edae49", "#30638e", "#7d5ba6", "#8d99a6")
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "text.color": INK,
@@ -60,6 +61,14 @@ def _save(figure: Figure, path: Path) -> Path:
     return path
 
 
+def sheet(height: float, *, top: float, bottom: float, wspace: float = 0.05, hspace: float = 0.05) -> Figure:
+    """A figure of `height` inches whose panels leave `top` and `bottom` inches for words."""
+    rect = (0.01, bottom / height, 0.98, 1 - (top + bottom) / height)
+    return Figure(
+        figsize=(13, height), layout=ConstrainedLayoutEngine(rect=rect, wspace=wspace, hspace=hspace)
+    )
+
+
 def titled(figure: Figure, title: str, words: str, foot: str) -> None:
     """A headline, what is shown, and where it was measured; in inches from the edges, whatever the height."""
     height = figure.get_figheight()
@@ -81,11 +90,7 @@ def throughput(results: dict[str, Any]) -> Figure:
     matches = results["matches"]
     rows = -(-len(matches) // 2)
     most = max(len(match["ways"]) for match in matches)
-    figure = Figure(figsize=(13, rows * (0.24 * most + 0.9) + 1.3), layout="constrained")
-    height = figure.get_figheight()
-    figure.get_layout_engine().set(
-        rect=(0.01, 0.3 / height, 0.98, 1 - 1.2 / height), wspace=0.04, hspace=0.05
-    )  # type: ignore[union-attr]
+    figure = sheet(rows * (0.24 * most + 0.9) + 1.3, top=0.9, bottom=0.3)
     for axes, match in zip(figure.subplots(rows, 2, squeeze=False).flat, matches, strict=False):
         _bars(axes, match)
     for axes in figure.axes[len(matches) :]:
@@ -145,11 +150,7 @@ def memory(results: dict[str, Any]) -> Figure:
     """Resident memory over time, a panel for each workload, of the ways that move a whole table."""
     matches = results["matches"]
     rows = -(-len(matches) // 3)
-    figure = Figure(figsize=(13, rows * 3.0 + 1.5), layout="constrained")
-    height = figure.get_figheight()
-    figure.get_layout_engine().set(
-        rect=(0.01, 0.62 / height, 0.98, 1 - 1.52 / height), wspace=0.05, hspace=0.08
-    )  # type: ignore[union-attr]
+    figure = sheet(rows * 3.0 + 1.5, top=0.9, bottom=0.62, hspace=0.08)
     names = ["copypump", "raw", "pgcopydb", "adbc", "polars", "connectorx"]
     shades = dict(zip(names, (OURS, RAW, SERIES[4], SERIES[3], SERIES[2], SERIES[1]), strict=True))
     seen: dict[str, Any] = {}
@@ -180,7 +181,7 @@ def memory(results: dict[str, Any]) -> Figure:
     order = [title for title in dict.fromkeys(_titles(results, names)) if title in seen]
     figure.legend(
         [seen[title] for title in order], order, ncols=len(order), frameon=False, fontsize=9.5,
-        loc="lower left", bbox_to_anchor=(0.015, 0.27 / height),
+        loc="lower left", bbox_to_anchor=(0.015, 0.27 / figure.get_figheight()),
     )  # fmt: skip
     return figure
 
@@ -206,9 +207,7 @@ def cpu(results: dict[str, Any]) -> Figure:
             ways[way["name"]] = way
             dots.setdefault(way["name"], {})[match["name"]] = max(each.cpu_per_gigabyte, 0.05)
     order = sorted(dots, key=lambda name: -median(dots[name].values()))
-    figure = Figure(figsize=(13, 0.36 * len(order) + 2.4), layout="constrained")
-    height = figure.get_figheight()
-    figure.get_layout_engine().set(rect=(0.01, 0.3 / height, 0.98, 1 - 1.5 / height))  # type: ignore[union-attr]
+    figure = sheet(0.36 * len(order) + 2.4, top=1.2, bottom=0.3)
     axes = figure.subplots()
     for at, name in enumerate(order):
         values = dots[name]
@@ -237,7 +236,7 @@ def cpu(results: dict[str, Any]) -> Figure:
     for shade, match in zip(SERIES, matches, strict=False):
         axes.scatter([], [], s=58, color=shade, label=f"{match['name']} {_short(match['title'])}")
     figure.legend(
-        frameon=False, loc="upper left", bbox_to_anchor=(0.01, 1 - 0.78 / height), ncols=len(matches), fontsize=9,
+        frameon=False, loc="upper left", bbox_to_anchor=(0.01, 1 - 0.78 / figure.get_figheight()), ncols=len(matches), fontsize=9,
         handletextpad=0.1, columnspacing=1.4,
     )  # fmt: skip
     titled(

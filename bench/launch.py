@@ -11,6 +11,8 @@ all processes and what they waited for; `memory`, the sum of the commands' own p
 of seconds and resident bytes of all; `error`, the end of what a command that failed said, else null.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import signal
@@ -18,10 +20,15 @@ import sys
 import tempfile
 import time
 
+TYPE_CHECKING = False  # as typing's, whose import would cost a megabyte
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import IO
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def family(pid):
+def family(pid: int) -> list[int]:
     """Give a process and all below it."""
     found = [pid]
     for each in found:
@@ -34,7 +41,7 @@ def family(pid):
     return found
 
 
-def resident(pids):
+def resident(pids: set[int]) -> int:
     """Sum up the resident bytes of processes and all below them; pages that two of them share count twice."""
     total = 0
     for pid in pids:
@@ -47,7 +54,7 @@ def resident(pids):
     return total
 
 
-def start(commands, environment, words):
+def start(commands: list[list[str]], environment: dict[str, str], words: IO[bytes]) -> list[int]:
     """Start the commands, each reading what the one before it writes; standard error goes to `words`."""
     pids, reading = [], os.open(os.devnull, os.O_RDONLY)
     try:
@@ -58,13 +65,16 @@ def start(commands, environment, words):
                 following, writing = -1, os.open(os.devnull, os.O_WRONLY)
             actions = [(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, writing, 1)]
             actions.append((os.POSIX_SPAWN_DUP2, words.fileno(), 2))
-            signals = {
-                "setsigmask": [],
-                "setsigdef": [signal.SIGPIPE],
-            }  # Python ignores that, for its children too
             try:
                 pids.append(
-                    os.posix_spawnp(command[0], command, environment, file_actions=actions, **signals)
+                    os.posix_spawnp(
+                        command[0],
+                        command,
+                        environment,
+                        file_actions=actions,
+                        setsigmask=[],
+                        setsigdef=[signal.SIGPIPE],  # Python ignores it, and its children would
+                    )
                 )
             finally:
                 os.close(reading)
@@ -76,7 +86,7 @@ def start(commands, environment, words):
     return pids
 
 
-def end(pids):
+def end(pids: Iterable[int]) -> None:
     """Kill what is left of them."""
     for pid in pids:
         for each in reversed(family(pid)):
@@ -86,7 +96,9 @@ def end(pids):
                 pass
 
 
-def run(commands, environment, interval, timeout):
+def run(
+    commands: list[list[str]], environment: dict[str, str], interval: float, timeout: float
+) -> dict[str, object]:
     """See the module."""
     signal.pthread_sigmask(
         signal.SIG_BLOCK, [signal.SIGCHLD]

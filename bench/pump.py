@@ -211,12 +211,12 @@ def _first(arena: Arena, way: Way, timeout: float) -> None:
         arena.start(way, timeout)
         way.first = arena.run(way, timeout, SAMPLING)
     except FailedError as error:
-        way.failed = _telling(str(error))
+        way.failed = telling(str(error))
         return
     way.fault = arena.fault(way)
 
 
-def _telling(text: str) -> str:
+def telling(text: str) -> str:
     """The line that says most of what a failed program printed.
 
     That is the first which names an error, because what follows is often its consequence; in Python's tracebacks

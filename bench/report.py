@@ -108,6 +108,20 @@ def ours(results: dict[str, Any]) -> str:
     return table(("workload", "way", *HEAD[2:4], *HEAD[6:]), rows)
 
 
+def exactness(results: dict[str, Any]) -> str:
+    """What arrived of each corner, by peer."""
+    peers = [peer for peer in results["peers"] if not peer["missing"]]
+    rows = [
+        [corner["title"], *(_arrived(corner["outcomes"][peer["name"]][0]) for peer in peers)]
+        for corner in results["corners"]
+    ]
+    return table(["values", *(peer["title"] for peer in peers)], rows)
+
+
+def _arrived(outcome: str) -> str:
+    return f"**{outcome}**" if outcome == "changed" else outcome
+
+
 def detail(match: dict[str, Any]) -> str:
     """All figures of one workload, the raw pipe first, then ours, then by wall time."""
     rows = []
@@ -166,6 +180,14 @@ def _figures() -> str:
     parts += ["Copypump beside the raw pipe alone:", ours(bars)]
     if bars is not results:
         parts.append(note(bars))
+    if (FOLDER / "exact.json").exists():
+        exact = load(FOLDER / "exact.json")
+        parts += [
+            "What arrives of values in the corners of their types: all of them exactly, others in their place without"
+            " a word, or an error. Copypump with a transform reads every value into Arrow and writes it anew; what it"
+            " cannot hold there it refuses, naming column and row, and without reading the column the value passes.",
+            exactness(exact),
+        ]
     if (FOLDER / "scaling.json").exists():
         scaled = load(FOLDER / "scaling.json")
         parts += [f"![How costs grow]({pictures}/scaling.png)", f"{place(scaled)}."]

@@ -119,7 +119,7 @@ def figures(match: dict[str, Any], way: dict[str, Any]) -> Figures | None:
     """None where it has no figure: missing or failed."""
     if way["missing"] or way["failed"]:
         return None
-    raw = next((each["costs"] for each in match["ways"] if each["name"] == YARDSTICK), [])
+    raw: list[Any] = next((each["costs"] for each in match["ways"] if each["name"] == YARDSTICK), [])
     share = way["rows"] / match["rows"]
     start = way["start"] or {"wall": 0.0, "user": 0.0, "system": 0.0}
     # The yardstick's CPU is all of it, start included.

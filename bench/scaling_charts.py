@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from bench.charts import OURS, RAW, SERIES, SOFT, titled
+from bench.charts import OURS, RAW, SERIES, SOFT, sheet, titled
 from bench.results import place
 
 Value = Callable[[dict[str, Any]], float]
@@ -32,11 +32,7 @@ def binary(number: float) -> str:
 
 def scaling(results: dict[str, Any]) -> Figure:
     """Two rows of four panels."""
-    figure = Figure(figsize=(13, 7.6), layout="constrained")
-    height = figure.get_figheight()
-    figure.get_layout_engine().set(
-        rect=(0.01, 0.55 / height, 0.98, 1 - 1.45 / height), wspace=0.07, hspace=0.1
-    )  # type: ignore[union-attr]
+    figure = sheet(7.6, top=0.9, bottom=0.55, wspace=0.07, hspace=0.1)
     first, second = figure.subplots(2, 4)
     points = results["points"]
     _lines(first[0], points, "rows", "Wall, s a million rows", _wall_a_million, "rows", short)
@@ -79,7 +75,7 @@ def scaling(results: dict[str, Any]) -> Figure:
     handles = [axes for name in COLOURS if name in shown for axes in [_handle(first[0], name)]]
     figure.legend(
         handles, [name for name in COLOURS if name in shown], ncols=2, frameon=False, fontsize=9.5,
-        loc="lower left", bbox_to_anchor=(0.015, 0.24 / height),
+        loc="lower left", bbox_to_anchor=(0.015, 0.24 / figure.get_figheight()),
     )  # fmt: skip
     return figure
 

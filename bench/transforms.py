@@ -28,7 +28,7 @@ def rebuild(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.take(numbers(batch.num_rows))
 
 
-def numbers(rows: int) -> pa.Array:
+def numbers(rows: int) -> pa.Array[pa.Int32Scalar]:
     """0, 1, ... below `rows`; made once, because a Python step a row would be the most of what is measured."""
     if rows > len(_made[0]):
         _made[0] = pa.array(range(max(rows, 1 << 16)), pa.int32())

@@ -85,6 +85,7 @@ class Workload:
         expected: the transform in the server's own SQL, with a place for the {table}.
         out: the columns of the table that the transformed rows land in; None: as `columns`.
         also: other transforms with the same outcome, by what they are.
+        values: with fill "values", the SQL that gives the rows.
 
     """
 
@@ -98,6 +99,7 @@ class Workload:
     expected: str = "SELECT * FROM {table}"
     out: dict[str, str] | None = None
     also: tuple[tuple[str, str], ...] = ()
+    values: str = ""
 
     def create(self, name: str, *, out: bool = False) -> str:
         """SQL that makes an empty table like the source's, or like the transform's outcome."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import connectorx
 import pgpq
 import psycopg
@@ -17,7 +19,7 @@ BATCH_ROWS = 65_536
 
 def encoder_of(schema: pa.Schema, documents: set[str]) -> pgpq.ArrowToPostgresBinaryEncoder:
     """Pgpq's own choices; it has to be told which strings become jsonb."""
-    encoders = {}
+    encoders: dict[str, Any] = {}
     for field in schema:
         if field.name in documents:
             string = LargeStringEncoderBuilder if field.type == pa.large_utf8() else StringEncoderBuilder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from bench.corners import CORNERS
 from bench.workloads import WORKLOADS, Workload
 
 
@@ -38,4 +39,4 @@ class Job:
 def told() -> Job:
     """The job of this process."""
     src, dst, workload, table, into, *rest = sys.argv[1:]
-    return Job(src, dst, WORKLOADS[workload], table, into, tuple(rest))
+    return Job(src, dst, (WORKLOADS | CORNERS)[workload], table, into, tuple(rest))

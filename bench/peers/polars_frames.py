@@ -19,7 +19,8 @@ def people(frame: pl.DataFrame) -> pl.DataFrame:
 
 def lineitem(frame: pl.DataFrame) -> pl.DataFrame:
     """W2."""
-    price = pl.col("l_extendedprice") * (1 - pl.col("l_discount"))
+    # A product has no more places than its factors: those of cents would be rounded, and to even.
+    price = pl.col("l_extendedprice").cast(pl.Decimal(38, 4)) * (1 - pl.col("l_discount"))
     return frame.with_columns(price.round(2, mode="half_away_from_zero").cast(MONEY).alias("l_extendedprice"))
 
 

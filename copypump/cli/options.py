@@ -360,6 +360,15 @@ reporting = together(
     ),
 )
 
+profiling = click.option(
+    "--profile",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, writable=True),
+    callback=_writable,
+    help="Write where the client's CPU went: libpq and system calls, framing, decoding by type, transform,"
+    " encoding, waits; as JSON if FILE ends with .json.",
+)
+
 diagnostics = together(
     click.option(
         "--log-level",

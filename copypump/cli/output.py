@@ -21,6 +21,7 @@ from copypump.cli import logs
 from copypump.errors import CopypumpError, ExitCode, OutcomeUnknownError, Terminated, printable
 
 if TYPE_CHECKING:
+    from copypump.engine.profile import Profile
     from copypump.engine.report import Progress, Report
 
 
@@ -134,10 +135,22 @@ def save(path: str, report: dict[str, Any]) -> None:
     if path == "-":
         result(text)
         return
+    _save(path, "report", text)
+
+
+def save_profile(path: str, profile: Profile, report: Report | None) -> None:
+    """Write a profile, as JSON where the file's name says so."""
+    plain = path.lower().endswith(".json")
+    _save(
+        path, "profile", json.dumps(profile.as_dict(report), indent=2) if plain else profile.describe(report)
+    )
+
+
+def _save(path: str, what: str, text: str) -> None:
     try:
         Path(path).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        note(f"the report could not be written to {printable(path)}: {error.strerror}; here it is:\n{text}")
+        note(f"the {what} could not be written to {printable(path)}: {error.strerror}; here it is:\n{text}")
 
 
 def failure_report(error: BaseException, last: Progress | None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, and move nothing.")
 @options.previewing
 @options.reporting
+@options.profiling
 @options.diagnostics
 @click.pass_obj
 def run(
@@ -40,6 +41,7 @@ def run(
     preview: int,
     progress: bool,
     report: str | None,
+    profile: str | None,
     log_level: str,
     log_format: str,
     **job: Any,
@@ -56,7 +58,7 @@ def run(
     What an option says on the command line comes before its environment variable, and that before the file.
     A password is best left to a passfile or service file: a command line can be read by others.
     """  # noqa: D301 - click's own sign for lines that stay as they are
-    check(job, dry_run, report, preview)
+    check(job, dry_run, report, preview, profile)
     logs.start(log_level, log_format)
 
     with collecting_later():
@@ -67,7 +69,7 @@ def run(
 
         output.result(planned(api.plan(src, dst, **job, preview=preview).as_dict()))
         return
-    with display(face, progress) as shown, reporting(report, shown) as said:
+    with display(face, progress) as shown, reporting(report, shown) as said, profiled(profile, said):
         said.report = api.pump(src, dst, **job, on_progress=shown, progress_interval=shown.interval)
 
 
@@ -96,6 +98,21 @@ def reporting(path: str | None, shown: Display) -> Iterator[Said]:
 
 
 @contextlib.contextmanager
+def profiled(path: str | None, said: Said) -> Iterator[None]:
+    """Save a profile, however the run ends; without a path, do nothing."""
+    if path is None:
+        yield
+        return
+    from copypump.engine.profile import profiling
+
+    try:
+        with profiling() as profile:
+            yield
+    finally:
+        output.save_profile(path, profile, said.report)
+
+
+@contextlib.contextmanager
 def collecting_later() -> Iterator[None]:
     """Let no garbage collection go over what imports build: it lives as long as the process anyway.
 
@@ -110,7 +127,9 @@ def collecting_later() -> Iterator[None]:
         gc.enable()
 
 
-def check(job: dict[str, Any], dry_run: bool, report: str | None, preview: int = 0) -> None:
+def check(
+    job: dict[str, Any], dry_run: bool, report: str | None, preview: int = 0, profile: str | None = None
+) -> None:
     """Refuse options that contradict each other, in the command line's words (the engine has its own)."""
     if (job["table"] is None) == (job["query"] is None):
         raise click.UsageError("give one of --table and --query")
@@ -124,7 +143,17 @@ def check(job: dict[str, Any], dry_run: bool, report: str | None, preview: int =
         raise click.UsageError("--columns names no column")
     if job["reads"] is not None and not job["transform"]:
         raise click.UsageError("--reads goes with --transform")
+    _check_outputs(job, dry_run, report, preview, profile)
+
+
+def _check_outputs(
+    job: dict[str, Any], dry_run: bool, report: str | None, preview: int, profile: str | None
+) -> None:
     if dry_run and report is not None:
         raise click.UsageError("--report is of a run; --dry-run has none")
     if preview and not dry_run:
         raise click.UsageError("--preview goes with --dry-run")
+    if dry_run and profile is not None:
+        raise click.UsageError("--profile is of a run; --dry-run has none")
+    if profile is not None and job["workers"] == "processes":
+        raise click.UsageError("--profile sees the work of threads, not that of --workers processes")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from bench import report, results
+from bench.measure import ROOT
 from bench.report import detail, everything, summary
 from bench.results import figures, load, save
 
@@ -104,6 +106,31 @@ def test_the_detail_has_the_yardstick_first_and_failures_last() -> None:
 def test_json_comes_back_as_it_was(tmp_path: Path) -> None:
     save(RESULTS, tmp_path / "a" / "results.json")
     assert load(tmp_path / "a" / "results.json") == RESULTS
+
+
+def test_the_readme_has_the_figures_of_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "FOLDER", report.ROOT / "bench" / "no-results")
+    with pytest.raises(FileNotFoundError):
+        report.renewed(f"a {report.BEGIN} old {report.END} z")
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(report, "FOLDER", tmp_path / "bench" / "results")
+    monkeypatch.setattr(report, "BARS", tmp_path / "bench" / "results" / "bars")
+    save(RESULTS, tmp_path / "bench" / "results" / "results.json")
+    text = report.renewed(f"a\n{report.BEGIN}old\n{report.END}\nz\n")
+    assert text.startswith("a\n<!-- figures -->\n")
+    assert text.endswith("<!-- /figures -->\nz\n")
+    assert "old" not in text.replace("older", "")
+    assert summary(RESULTS) in text
+    assert "(bench/results/throughput.png)" in text
+    save({**RESULTS, "scale": 1.0}, tmp_path / "bench" / "results" / "bars" / "results.json")
+    assert "Scale 1;" in report.renewed(text)
+
+
+def test_the_readme_is_up_to_date() -> None:
+    if not (results.FOLDER / "results.json").exists():
+        pytest.skip("no results are there")
+    text = (ROOT / "README.md").read_text()
+    assert report.renewed(text) == text, "run: python -m bench readme"
 
 
 def test_charts_are_drawn(tmp_path: Path) -> None:

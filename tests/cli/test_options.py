@@ -105,6 +105,8 @@ CONTRADICTIONS = [
     (["--table", "t", "--columns", ""], "names no column"),
     (["--table", "t", "--reads", "a"], "--reads goes with --transform"),
     (["--table", "t", "--dry-run", "--report", "-"], "--dry-run has none"),
+    (["--table", "t", "--dry-run", "--profile", "p"], "--dry-run has none"),
+    (["--table", "t", "--workers", "processes", "--profile", "p"], "the work of threads"),
 ]
 
 
@@ -112,7 +114,7 @@ CONTRADICTIONS = [
 def test_contradictions(words: list[str], message: str) -> None:
     job = parsed(*words)
     with pytest.raises(click.UsageError, match=message):
-        check(job, job["dry_run"], job["report"])
+        check(job, job["dry_run"], job["report"], job["profile"])
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,19 @@ def test_the_report_alone_on_stdout(copypump: Cli, job: list[str]) -> None:
     assert (report["status"], report["exit_code"], report["rows_written"]) == ("failed", 3, 0)
 
 
+def test_the_profile_as_text_and_as_json(copypump: Cli, job: list[str], tmp_path: Path) -> None:
+    done = copypump(*job, *TABLE, "--profile", "profile.txt")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "profile.txt").read_text()
+    assert all(words in text for words in ("decode bigint", "transform", "in the kernel", "waited"))
+    words = [*TABLE, "--transform", "cp_etl:fails", "--mode", "append", "--profile", "profile.json"]
+    done = copypump(*job, *words)
+    assert done.returncode == 6  # the transform's fault; the profile is there all the same
+    parts = json.loads((tmp_path / "profile.json").read_text())["parts"]
+    assert parts["transform"]["calls"] > 0
+    assert all(part["cpu"] >= 0 for part in parts.values())
+
+
 def test_the_report_in_a_file_beside_the_summary(copypump: Cli, job: list[str], tmp_path: Path) -> None:
     done = copypump(*job, *TABLE, "--report", "report.json")
     assert done.stdout.startswith("done: ")
