@@ -102,7 +102,8 @@ def check_landing(
             fault, side=Side.TARGET, table=destination.name, hint="land in a table with --into"
         )
     lacking = [f"{name} on it" for name in mode.privileges if not table.may(name)] if mode else []
-    columns = lacking_insert(target, table, [mapped.column.name for mapped in mapping.mapped])
+    landing = [mapped.column.name for mapped in mapping.mapped]
+    columns = lacking_insert(target, table, landing) if mode is None or mode.inserts else []
     if columns:
         lacking.append(f"INSERT into {', '.join(map(quote_name, columns))}")
     if row_security_applies(target, table):
