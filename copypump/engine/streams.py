@@ -232,7 +232,13 @@ def write(
 
     """
     options = Options.of(
-        table=table, mode=mode, key=key, on_conflict=on_conflict, dedupe=dedupe, create=create, batch_bytes=batch_bytes
+        table=table,
+        mode=mode,
+        key=key,
+        on_conflict=on_conflict,
+        dedupe=dedupe,
+        create=create,
+        batch_bytes=batch_bytes,
     )
     reader = _reader(obj)
     counters, report = Counters(), Report("failed", "an Arrow stream", table)

@@ -1,4 +1,4 @@
-"""What a server says about the key of a table: which unique indexes stand for it, and when two keys are equal.
+"""What a server says about the key of a table: which unique indexes stand for it, when two keys are equal.
 
 Asked by the plan of a mode that merges; see `engine.loading.merge`.
 """
@@ -41,17 +41,18 @@ SELECT c.relname, k.names,
             WHEN i.indexprs IS NOT NULL THEN 'is on an expression'
             WHEN NOT k.plain THEN 'compares by an operator class or collation of its own'
             ELSE '' END,
-       coalesce((pg_catalog.to_jsonb(i) OPERATOR(pg_catalog.->>) 'indnullsnotdistinct')::pg_catalog.bool, false)
+       coalesce((pg_catalog.to_jsonb(i) OPERATOR(pg_catalog.->>) 'indnullsnotdistinct')
+                ::pg_catalog.bool, false)
   FROM pg_catalog.pg_index i
   JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid,
        LATERAL (SELECT pg_catalog.json_agg(coalesce(a.attname::pg_catalog.text, '') ORDER BY p.n)
                            ::pg_catalog.text AS names,
-                       pg_catalog.bool_and(o.opcdefault AND a.attcollation OPERATOR(pg_catalog.=) p.collation)
+                       pg_catalog.bool_and(o.opcdefault AND a.attcollation OPERATOR(pg_catalog.=) p.coll)
                            AS plain
                   FROM ROWS FROM (pg_catalog.unnest(i.indkey::pg_catalog.int2[]),
                                   pg_catalog.unnest(i.indclass::pg_catalog.oid[]),
                                   pg_catalog.unnest(i.indcollation::pg_catalog.oid[]))
-                           WITH ORDINALITY AS p(attnum, opclass, collation, n)
+                           WITH ORDINALITY AS p(attnum, opclass, coll, n)
                   JOIN pg_catalog.pg_opclass o ON o.oid OPERATOR(pg_catalog.=) p.opclass
                   LEFT JOIN pg_catalog.pg_attribute a
                          ON a.attrelid OPERATOR(pg_catalog.=) i.indrelid
@@ -106,8 +107,8 @@ SELECT n.nspname, o.oprname
   JOIN pg_catalog.pg_operator o ON o.oid OPERATOR(pg_catalog.=) a.amopopr
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace
  WHERE c.opcintype OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND c.opcdefault
-   AND (m.amname OPERATOR(pg_catalog.=) 'btree' AND a.amopstrategy OPERATOR(pg_catalog.=) 3::pg_catalog.int2
-        OR m.amname OPERATOR(pg_catalog.=) 'hash' AND a.amopstrategy OPERATOR(pg_catalog.=) 1::pg_catalog.int2)
+   AND a.amopstrategy OPERATOR(pg_catalog.=)
+       CASE m.amname WHEN 'btree' THEN 3 WHEN 'hash' THEN 1 END::pg_catalog.int2
  ORDER BY m.amname LIMIT 1"""
     found = session.execute(query, [column.type.base.oid])
     schema, name = found[0] if found else ("pg_catalog", "=")
@@ -115,7 +116,7 @@ SELECT n.nspname, o.oprname
 
 
 def lacking(session: Session, table: Table, columns: Iterable[str], privilege: str) -> list[str]:
-    """Those of a table's columns on which the role lacks a privilege: SELECT, INSERT, UPDATE or REFERENCES."""
+    """Those of a table's columns on which the role lacks this privilege (SELECT, INSERT or UPDATE)."""
     query = """SELECT pg_catalog.has_column_privilege(
                           $1::pg_catalog.oid, $2::pg_catalog.text, $3::pg_catalog.text)"""
     return [name for name in columns if not session.execute(query, [table.oid, name, privilege])[0][0]]

@@ -42,7 +42,7 @@ class Merge:
         rows: where rows wait.
         columns: the target's columns that arrive, in the order of the COPY.
         key: those of them by which rows are the same.
-        settable: those that may be updated: neither of the key, nor identity columns that are always generated.
+        settable: those that may be updated, neither of the key nor GENERATED ALWAYS AS IDENTITY.
         nulls_equal: a key with NULL in it is one like any other.
 
     """
@@ -69,7 +69,9 @@ class Merge:
         """The condition that a row's key can meet another."""
         if self.nulls_equal:
             return sql.SQL("true")
-        return sql.SQL("pg_catalog.num_nulls({}) OPERATOR(pg_catalog.=) 0").format(self.names(self.key, alias))
+        return sql.SQL("pg_catalog.num_nulls({}) OPERATOR(pg_catalog.=) 0").format(
+            self.names(self.key, alias)
+        )
 
     def differs(self, one: str, other: str) -> sql.Composable:
         """The condition that a value has changed."""
@@ -103,7 +105,9 @@ def plan_merge(landing: Landing) -> Merge:
     for name in (*options.key, *([order.column] if order else [])):
         if name not in arriving:
             what = "no value is sent for it" if name in real else "the target has no such column"
-            raise _refused(landing, f"the key, and what decides between rows of one, must arrive: {what}", name)
+            raise _refused(
+                landing, f"the key, and what decides between rows of one, must arrive: {what}", name
+            )
     key = tuple(arriving[name] for name in options.key)
     for column in key:
         _check_comparable(landing, table, column, "GROUP BY")
@@ -123,7 +127,9 @@ def _check_room(landing: Landing) -> None:
     target, schema = landing.target, landing.options.ledger_schema
     if not landing.many:
         if not may_make_temporary(target):
-            raise denied("it may make no temporary table, in which rows wait: GRANT TEMPORARY ON DATABASE", landing)
+            raise denied(
+                "it may make no temporary table, in which rows wait: GRANT TEMPORARY ON DATABASE", landing
+            )
         return
     found, allowed = may_create(target, schema)
     if found is not None and not allowed:  # where it is missing, the ledger makes it, and it is ours
@@ -133,7 +139,10 @@ def _check_room(landing: Landing) -> None:
 def denied(what: str, landing: Landing) -> TargetError:
     """What the server would say itself, later: insufficient_privilege."""
     return TargetError(
-        f"the role lacks a privilege: {what}", side=Side.TARGET, table=landing.destination.name, sqlstate="42501"
+        f"the role lacks a privilege: {what}",
+        side=Side.TARGET,
+        table=landing.destination.name,
+        sqlstate="42501",
     )
 
 
@@ -179,9 +188,7 @@ class Distinct:
         """See `Step`."""
         [(found,)] = target.execute(self.count)
         if found:
-            raise TargetError(
-                f"{found:,} {self.message}", side=Side.TARGET, table=self.name, hint=self.hint
-            )
+            raise TargetError(f"{found:,} {self.message}", side=Side.TARGET, table=self.name, hint=self.hint)
         if self.drop is not None:
             tally.duplicates += target.results(self.drop)[-1].command_tuples or 0
 

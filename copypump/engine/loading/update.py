@@ -56,11 +56,14 @@ def _warnings(landing: Landing, merge: Merge) -> list[str]:
     columns = ", ".join(map(quote_name, names))
     unique = unique_indexes(target, table)
     if not any(set(index.columns) <= set(names) and not index.fault for index in unique):
-        warnings.append(f"the key ({columns}) is not unique on the target: each row updates all that have its key")
+        warnings.append(
+            f"the key ({columns}) is not unique on the target: each row updates all that have its key"
+        )
     size = table_bytes(target, table)
     if size >= _LARGE and not leads_an_index(target, table, names):
         warnings.append(
-            f"no index begins with a column of the key ({columns}): the merge reads all {size:,} bytes of {table}"
+            f"no index begins with a column of the key ({columns}): the merge reads {table} whole,"
+            f" {size:,} bytes"
         )
     return warnings
 

@@ -79,8 +79,8 @@ def _warnings(landing: Landing, merge: Merge) -> list[str]:
     nullable = [quote_name(column.name) for column in merge.key if not column.not_null]
     if nullable and not merge.nulls_equal:
         warnings.append(
-            f"a key with NULL in it ({', '.join(nullable)} may be) meets no other: such rows are inserted anew"
-            " by each run"
+            f"a key with NULL in it ({', '.join(nullable)} may be) meets no other: each run inserts such rows"
+            " anew"
         )
     if landing.options.on_conflict == "update" and not merge.settable:
         warnings.append("every column that arrives is of the key: nothing is updated")
@@ -110,7 +110,7 @@ class Counters:
 def _counters(landing: Landing, merge: Merge) -> Counters:
     """Beside the table in which rows wait, and owned by it. A session takes its numbers by the thousand."""
     schema = landing.options.ledger_schema
-    names = (f"{name}_{landing.run if landing.many else 'copypump'}" for name in ("changed", "kept"))
+    names = [f"{name}_{landing.run if landing.many else 'copypump'}" for name in ("changed", "kept")]
     made = [sql.Identifier(schema if landing.many else "pg_temp", name) for name in names]
     owner = merge.rows + sql.SQL(".") + sql.Identifier(merge.columns[0].name)
     create = tuple(
