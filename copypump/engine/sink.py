@@ -133,10 +133,11 @@ class Sink:
         return error
 
 
-def copy_into(table: sql.Composable, columns: Sequence[Column]) -> sql.Composable:
+def copy_into(table: sql.Composable, columns: Sequence[Column], *, freeze: bool = False) -> sql.Composable:
     """COPY ... FROM STDIN of these columns."""
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
-    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table, names)
+    frozen = sql.SQL(", FREEZE" if freeze else "")
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY{})").format(table, names, frozen)
 
 
 def cast_on_target(
@@ -177,10 +178,13 @@ def make_sink(
     cast: Mapping[str, Column],
     *,
     raw: bool = False,
+    freeze: bool = False,
 ) -> Sink:
     """Decide where the rows of a mapping go; through a staging table where columns of it are `cast`.
 
-    With `raw`, text may be any bytes, and a target that takes them gets them.
+    With `raw`, text may be any bytes, and a target that takes them gets them. With `freeze`, rows that go
+    there directly land as VACUUM FREEZE would leave them: only where the very transaction, and no savepoint
+    of it, made or emptied the table.
 
     Raises:
         RefusedError: the target does not let us make a staging table, or would not do with its rows what COPY
@@ -190,7 +194,7 @@ def make_sink(
     columns = [mapped.column for mapped in mapping.mapped]
     settings = (RAW,) if raw and is_raw(target) else ()
     if not cast:
-        return Sink(copy_into(destination.identifier, columns), settings=settings)
+        return Sink(copy_into(destination.identifier, columns, freeze=freeze), settings=settings)
     _refuse_staging(target, destination)
     names = [sql.Identifier(column.name) for column in columns]
     values = [
