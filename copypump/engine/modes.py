@@ -18,7 +18,8 @@ class LoadMode:
     rows of others, so that chunks which mean nothing under a later snapshot do no harm. `single`, where it is
     not empty, is why all rows land in one transaction, by one worker. `new_table`: rows land in another
     table, which takes the target's place; what that asks for the mode itself checks. `keyed`: rows are told
-    by a key, which the user names. `inserts`: new rows come in.
+    by a key, which the user names. `inserts`: new rows come in. `copies`: by COPY; else wherever an INSERT
+    goes, also under row-level security.
     """
 
     name: str
@@ -29,6 +30,7 @@ class LoadMode:
     new_table: bool = False
     keyed: bool = False
     inserts: bool = True
+    copies: bool = True
 
 
 MODES: dict[str, LoadMode] = {
@@ -62,6 +64,11 @@ MODES: dict[str, LoadMode] = {
             starts_over=True,
             keyed=True,
             inserts=False,
+        ),
+        LoadMode(
+            "insert",
+            "add the rows by INSERTs, slower: to views and foreign tables, and under row-level security",
+            copies=False,
         ),
     )
 }

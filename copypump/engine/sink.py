@@ -57,20 +57,31 @@ class Staging:
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """Where the COPY goes, and what is done before and after it, in the target's transaction."""
+    """Where the COPY goes, and what is done before and after it, in the target's transaction.
+
+    With `parameters`, the oids of the columns' wire types, `copy` is an INSERT up to its first row, and rows
+    go there as its parameters (see `postgres.inserts`).
+    """
 
     copy: sql.Composable
     staging: Staging | None = None
     settings: tuple[str, ...] = ()
+    parameters: tuple[int, ...] = ()
 
     @property
     def statements(self) -> tuple[str, ...]:
         """The very statements, in order."""
-        staging, copy = self.staging, (*self.settings, self.copy.as_string())
+        staging, copy = self.staging, (*self.settings, self.copy.as_string() + self._values)
         if staging is None:
             return copy
         checks = (check.count.as_string() for check in staging.checks)
         return (staging.create.as_string(), *copy, *staging.settings, *checks, staging.insert.as_string())
+
+    @property
+    def _values(self) -> str:
+        """The parameters of each row, of which one statement has several."""
+        numbers = ", ".join(f"${number}" for number in range(1, len(self.parameters) + 1))
+        return f"({numbers}), ..." if numbers else ""
 
     @property
     def cast(self) -> tuple[Column, ...]:
@@ -140,6 +151,13 @@ def copy_into(table: sql.Composable, columns: Sequence[Column], *, freeze: bool 
     return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY{})").format(table, names, frozen)
 
 
+def insert_into(table: sql.Composable, columns: Sequence[Column]) -> sql.Composable:
+    """INSERT of these columns, up to its rows. As COPY, it gives identity columns what it is sent."""
+    overriding = "OVERRIDING SYSTEM VALUE " if any(column.identity for column in columns) else ""
+    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
+    return sql.SQL("INSERT INTO {} ({}) {}").format(table, names, sql.SQL(overriding))
+
+
 def cast_on_target(
     destination: Destination,
     texts: Collection[str],
@@ -201,14 +219,8 @@ def make_sink(
         sql.SQL("{}::{}").format(name, sql.SQL(cast[column.name].declared)) if column.name in cast else name
         for name, column in zip(names, columns, strict=True)
     ]
-    # As COPY, which gives identity columns what it is sent.
-    overriding = "OVERRIDING SYSTEM VALUE " if any(column.identity for column in columns) else ""
-    insert = sql.SQL("INSERT INTO {} ({}) {}SELECT {} FROM {}").format(
-        destination.identifier,
-        sql.SQL(", ").join(names),
-        sql.SQL(overriding),
-        sql.SQL(", ").join(values),
-        STAGING,
+    insert = insert_into(destination.identifier, columns) + sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(values), STAGING
     )
     landing = tuple(cast[column.name] for column in columns if column.name in cast)
     staging = Staging(

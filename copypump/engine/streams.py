@@ -258,8 +258,8 @@ def write(
         reshaper = Reshaper(None, None, mapping, batch_bytes, stages["transform"], stages["encode"])
         feed = ArrowFeed(reader, counters)
         loading.sink.begin(target)
-        copy = loading.sink.copy
-        move(feed, reshaper, target, copy, interrupt, counters, batch_bytes, on_progress, progress_interval)
+        sink = loading.sink
+        move(feed, reshaper, target, sink, interrupt, counters, batch_bytes, on_progress, progress_interval)
         loading.sink.finish(target, destination.name, counters.rows_written)
         finish_landing(target, loading, report)
     return report

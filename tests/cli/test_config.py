@@ -29,6 +29,7 @@ SAMPLES: dict[str, Any] = {
     "[COLUMN=]error|null|keep": "null",
     "SIZE": "4MB",
     "N|auto": 3,
+    "first|last:COLUMN": "last:id",
     "DIR": ".",
 }
 
