@@ -16,6 +16,7 @@ from copypump.codec.policy import Policy
 from copypump.engine.modes import MODES
 from copypump.engine.options import (
     AUTO,
+    CONFLICTS,
     DEFAULT_BATCH_BYTES,
     DEFAULT_BATCH_ROWS,
     DEFAULT_CHUNK_BYTES,
@@ -36,6 +37,7 @@ _NAME = r'"(?:[^"]|"")+"|[^\s",=]+'
 _NAMES = re.compile(rf"\s*({_NAME})\s*(?:,|$)")
 _TYPED = re.compile(rf"\s*({_NAME})\s*=\s*(\S.*?)\s*")
 _POLICY = re.compile(rf"(?:\s*({_NAME})\s*=)?\s*({'|'.join(Policy)})\s*")
+_DEDUPE = re.compile(rf"\s*(first|last)\s*:\s*({_NAME})\s*")
 # As in PostgreSQL's own settings, kB, MB and GB are powers of 1,024.
 _SIZE = re.compile(r"\s*(\d+)\s*([kmg]?)i?b?\s*", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -124,6 +126,16 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str, most: int = 
 def _chunk_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
     """Read the bytes of a chunk, of which there is no highest number."""
     return _size(ctx, param, value, 1 << 62)
+
+
+def _dedupe(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Read which row of a key lands, and the column that says so."""
+    if value is None:
+        return None
+    match = _DEDUPE.fullmatch(value)
+    if match is None:
+        raise click.BadParameter("write first:COLUMN or last:COLUMN, the name as in SQL")
+    return f"{match[1]}:{identifier(match[2])}"
 
 
 def _query(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -242,6 +254,26 @@ landing = together(
         type=click.Choice(list(MODES)),
         help="; ".join(f"{mode.name}: {mode.help}" for mode in MODES.values())
         + ". Without it, the target must be empty.",
+    ),
+    click.option(
+        "--key",
+        metavar="COLUMN,...",
+        callback=_names,
+        help="With --mode upsert or update: the columns by which rows are the same.",
+    ),
+    click.option(
+        "--on-conflict",
+        type=click.Choice(CONFLICTS),
+        default=CONFLICTS[0],
+        show_default=True,
+        help="With --mode upsert: what becomes of a row whose key is there already.",
+    ),
+    click.option(
+        "--dedupe",
+        metavar="first|last:COLUMN",
+        callback=_dedupe,
+        help="With --key: which of the source's rows of one key lands, by the order of a column, NULL last."
+        " Without it, a key that two rows have is an error.",
     ),
     click.option("--create", is_flag=True, help="Make the target table from what arrives, if it is missing."),
 )

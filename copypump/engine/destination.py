@@ -12,7 +12,7 @@ from psycopg import sql
 from copypump.codec.column import Column
 from copypump.engine.create import create_statement, created_columns
 from copypump.engine.mapping import Mapping
-from copypump.engine.modes import MODES
+from copypump.engine.modes import MODES, LoadMode
 from copypump.engine.options import Options
 from copypump.engine.origin import no_such_table
 from copypump.errors import RefusedError, Side, TargetError
@@ -24,6 +24,7 @@ from copypump.postgres.catalog import (
     lacking_insert,
     may_create,
     row_security_applies,
+    takes_insert,
 )
 from copypump.postgres.extensions import Extension
 from copypump.postgres.names import parse_name, quote_name, show_name
@@ -91,26 +92,37 @@ def check_landing(
         return
     if mode is not None and mode.new_table:
         return
-    fault = ""
-    if table.kind == "m" or (table.kind == "v" and not table.instead_trigger):
-        fault = f"COPY does not go into a {KINDS[table.kind]}"
-        fault += " without an INSTEAD OF INSERT trigger" if table.kind == "v" else ""
-    elif table.kind == "v" and mode and mode.privileges:
-        fault = f"mode {mode.name} does not go with a view"
-    if fault:
-        raise RefusedError(
-            fault, side=Side.TARGET, table=destination.name, hint="land in a table with --into"
-        )
+    _check_kind(target, table, mode)
     lacking = [f"{name} on it" for name in mode.privileges if not table.may(name)] if mode else []
-    columns = lacking_insert(target, table, [mapped.column.name for mapped in mapping.mapped])
+    landing = [mapped.column.name for mapped in mapping.mapped]
+    columns = lacking_insert(target, table, landing) if mode is None or mode.inserts else []
     if columns:
         lacking.append(f"INSERT into {', '.join(map(quote_name, columns))}")
-    if row_security_applies(target, table):
-        lacking.append("BYPASSRLS: it has row-level security, and COPY cannot write under its policies")
+    if (mode is None or mode.copies) and row_security_applies(target, table):
+        lacking.append(
+            "BYPASSRLS: it has row-level security, and COPY cannot write under its policies"
+            " (but --mode insert can)"
+        )
     if lacking:
         raise _denied(f"the role lacks {'; '.join(lacking)}", destination.name)
     if mode is None and not begun:
         _check_empty(target, destination, table)
+
+
+def _check_kind(target: Session, table: Table, mode: LoadMode | None) -> None:
+    """RefusedError where a mode's statements do not go into what the target is."""
+    kind, fault = KINDS[table.kind], ""
+    if mode is not None and not mode.copies:
+        fault = "" if takes_insert(target, table) else f"the server takes no INSERT into this {kind}"
+    elif table.kind == "m" or (table.kind == "v" and not table.instead_trigger):
+        fault = f"COPY does not go into a {kind}"
+        fault += " without an INSTEAD OF INSERT trigger" if table.kind == "v" else ""
+    elif table.kind == "v" and mode and mode.privileges:
+        fault = f"mode {mode.name} does not go with a view"
+    if fault:
+        hint = "land in a table with --into"
+        hint += "; or with --mode insert, if INSERT goes there" if table.kind == "v" else ""
+        raise RefusedError(fault, side=Side.TARGET, table=str(table), hint=hint)
 
 
 def _check_create(target: Session, destination: Destination, options: Options) -> None:

@@ -343,8 +343,13 @@ class Ledger:
         found = session.execute(self._sql(_RUNS, where=where), None if run is None else [run])
         return [_state(row) for row in found]
 
+    def incoming(self, run: str) -> sql.Identifier:
+        """The table in which rows of a run that merges wait."""
+        return sql.Identifier(self.schema, f"rows_of_{run}")
+
     def forget(self, session: Session, run: str) -> None:
-        """Take the run out of the ledger, with its chunks and steps."""
+        """Take the run out of the ledger, with its chunks and steps, and rows of it that wait."""
+        session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.incoming(run)))
         session.execute(self._sql("DELETE FROM {schema}.runs WHERE run OPERATOR(pg_catalog.=) $1"), [run])
 
     # Its chunks

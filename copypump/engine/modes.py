@@ -17,7 +17,9 @@ class LoadMode:
     is a table and no view. `starts_over`: what has landed so far can be taken away again without touching
     rows of others, so that chunks which mean nothing under a later snapshot do no harm. `single`, where it is
     not empty, is why all rows land in one transaction, by one worker. `new_table`: rows land in another
-    table, which takes the target's place; what that asks for the mode itself checks.
+    table, which takes the target's place; what that asks for the mode itself checks. `keyed`: rows are told
+    by a key, which the user names. `inserts`: new rows come in. `copies`: by COPY; else wherever an INSERT
+    goes, also under row-level security.
     """
 
     name: str
@@ -26,6 +28,9 @@ class LoadMode:
     starts_over: bool = False
     single: str = ""
     new_table: bool = False
+    keyed: bool = False
+    inserts: bool = True
+    copies: bool = True
 
 
 MODES: dict[str, LoadMode] = {
@@ -44,6 +49,26 @@ MODES: dict[str, LoadMode] = {
             "load a new table of the same definition, and let it take the target's place",
             starts_over=True,
             new_table=True,
+        ),
+        LoadMode(
+            "upsert",
+            "insert rows whose key is new, update what changed in those that are there",
+            privileges=("SELECT",),
+            starts_over=True,
+            keyed=True,
+        ),
+        LoadMode(
+            "update",
+            "update what changed in the rows that are there, by their key, and insert nothing",
+            privileges=("SELECT",),
+            starts_over=True,
+            keyed=True,
+            inserts=False,
+        ),
+        LoadMode(
+            "insert",
+            "add the rows by INSERTs, slower: to views and foreign tables, and under row-level security",
+            copies=False,
         ),
     )
 }

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from psycopg import sql
 
 from copypump.codec.framing import Framer
-from copypump.engine.pipeline import Feed, Pipeline, WireFeed
+from copypump.engine.pipeline import Feed, Pipeline, Receiver, WireFeed
 from copypump.engine.plan import Plan
 from copypump.engine.report import Counters, Progress
 from copypump.engine.reshape import Reshaper
 from copypump.errors import TargetError
+from copypump.engine.sink import Sink
+from copypump.postgres.inserts import Inserts
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.session import Session
 from copypump.postgres.source import Source
@@ -51,7 +53,7 @@ def move_rows(
         copy_out.start(copy)
         feed, reshaper = middle(plan, copy_out, counters)
         move(
-            feed, reshaper, target, sink.copy, interrupt, counters, options.batch_bytes, on_progress, interval
+            feed, reshaper, target, sink, interrupt, counters, options.batch_bytes, on_progress, interval
         )  # fmt: skip
         sink.finish(target, plan.destination.name, counters.rows_written)
     except TargetError as error:
@@ -63,23 +65,21 @@ def move(
     feed: Feed,
     reshaper: Reshaper | None,
     target: Session,
-    copy: sql.Composable,
+    sink: Sink,
     interrupt: Interrupt,
     counters: Counters,
     batch_bytes: int,
     on_progress: Callable[[Progress], None] | None,
     interval: float,
 ) -> None:
-    """Run the pipeline into the target's COPY, and stop all of its threads if it ends any other way.
+    """Run the pipeline into the sink's COPY, and stop all of its threads if it ends any other way.
 
     Raises:
         CopypumpError: the sessions remain to be rolled back.
         Aborted: the interrupt was set from outside; likewise.
 
     """
-    copy_in = Target(target)
-    copy_in.start(copy)
-    pipeline = Pipeline(feed, reshaper, copy_in, interrupt, counters, batch_bytes)
+    pipeline = Pipeline(feed, reshaper, open_sink(target, sink), interrupt, counters, batch_bytes)
     try:
         pipeline.run(on_progress, interval)
         interrupt.check()  # the pipeline's threads do not tell that they were ended from outside
@@ -89,6 +89,15 @@ def move(
         if stuck:
             log.warning("still running, and left behind: %s", ", ".join(stuck))
         raise
+
+
+def open_sink(target: Session, sink: Sink) -> Receiver:
+    """What the pipeline writes into: the sink's COPY, begun, or its INSERTs."""
+    if sink.parameters:
+        return Inserts(target, sink.copy, sink.parameters)
+    copy_in = Target(target)
+    copy_in.start(sink.copy)
+    return copy_in
 
 
 def middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Reshaper | None]:

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from copypump.codec.policy import POLICIES
 from copypump.engine.modes import MODES, LoadMode
@@ -33,6 +33,10 @@ MAX_JOBS = 256
 WORKERS = ("threads", "processes")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,53}")
 
+# What becomes of a row whose key is there; the first is the default.
+CONFLICTS = ("update", "nothing")
+_DEDUPE = re.compile(r"(first|last):(.+)", re.DOTALL)
+
 TransformSpec = str | Callable[..., Any]
 
 
@@ -54,6 +58,10 @@ class PumpOptions(TypedDict, total=False):
             `age >= 0`; or a function (or the `"module:function"` name of one) from a batch to one boolean a
             row, true for a good one.
         mode: a name in `engine.modes.MODES`; without it the target must be empty.
+        key: with a mode that merges, the columns by which rows are the same.
+        on_conflict: with mode upsert, what becomes of a row whose key is there: "update" or "nothing".
+        dedupe: with a mode that merges, which of the source's rows of one key lands: "first:COLUMN" or
+            "last:COLUMN", by that column's order. Without it, a key that two rows have is an error.
         create: make the target table from the output schema if it is missing.
         batch_rows: the most rows of one batch.
         batch_bytes: about how many wire bytes make one batch.
@@ -85,6 +93,9 @@ class PumpOptions(TypedDict, total=False):
     reads: Sequence[str] | None
     check: TransformSpec | Sequence[TransformSpec] | None
     mode: str | None
+    key: Sequence[str] | None
+    on_conflict: str
+    dedupe: str | None
     create: bool
     batch_rows: int
     batch_bytes: int
@@ -99,6 +110,13 @@ class PumpOptions(TypedDict, total=False):
     retries: int
     ledger_schema: str
     workers: str
+
+
+class Dedupe(NamedTuple):
+    """The "first" or "last" row by the order of a column."""
+
+    which: str
+    column: str
 
 
 def is_text(wish: str) -> bool:
@@ -127,6 +145,9 @@ class Options:
     reads: tuple[str, ...] | None = None
     checks: tuple[TransformSpec, ...] = ()
     mode: str | None = None
+    key: tuple[str, ...] | None = None
+    on_conflict: str = "update"
+    dedupe: str | None = None
     create: bool = False
     batch_rows: int = DEFAULT_BATCH_ROWS
     batch_bytes: int = DEFAULT_BATCH_BYTES
@@ -147,7 +168,7 @@ class Options:
         """Options from the keyword arguments of `copypump.pump` (UsageError for what contradicts itself)."""
         given: dict[str, Any] = {**options}
         transforms, checks = (_several(given.pop(name, None)) for name in ("transform", "check"))
-        for name in ("columns", "reads"):
+        for name in ("columns", "reads", "key"):
             if given.get(name) is not None:
                 given[name] = tuple(given[name])
         if isinstance(given.get("on_unrepresentable"), str):
@@ -172,6 +193,7 @@ class Options:
             raise UsageError("reads goes with a transform")
         if self.mode is not None and self.mode not in MODES:
             raise UsageError(f"there is no mode {self.mode!r}", hint=f"modes: {', '.join(MODES)}")
+        self._check_key()
         for policy in self.on_unrepresentable.values():
             if policy not in POLICIES:
                 raise UsageError(f"on_unrepresentable is one of {', '.join(POLICIES)}, not {policy!r}")
@@ -181,6 +203,24 @@ class Options:
             raise UsageError(f"batch_bytes must lie between 1 and {MAX_BATCH_BYTES:,}")
 
         self._check_chunks()
+
+    def _check_key(self) -> None:
+        mode = self.load_mode
+        if mode is None or not mode.keyed:
+            for name in ("key", "dedupe"):
+                if getattr(self, name) is not None:
+                    keyed = " and ".join(each.name for each in MODES.values() if each.keyed)
+                    raise UsageError(f"{name} goes with the modes {keyed}")
+        elif not self.key:
+            raise UsageError(f"mode {mode.name} needs key: the columns by which rows are the same")
+        elif len(set(self.key)) < len(self.key):
+            raise UsageError("key names a column twice")
+        if self.on_conflict not in CONFLICTS:
+            raise UsageError(f"on_conflict is one of {', '.join(CONFLICTS)}, not {self.on_conflict!r}")
+        if self.on_conflict != CONFLICTS[0] and self.mode != "upsert":
+            raise UsageError("on_conflict goes with mode upsert")
+        if self.dedupe is not None and not _DEDUPE.fullmatch(self.dedupe):
+            raise UsageError("dedupe is first:COLUMN or last:COLUMN")
 
     def _check_chunks(self) -> None:
         if self.jobs != AUTO and not (isinstance(self.jobs, int) and 1 <= self.jobs <= MAX_JOBS):
@@ -208,6 +248,12 @@ class Options:
     def as_text(self) -> frozenset[str]:
         """The columns that the source shall cast to text."""
         return frozenset(name for name, type_ in self.types.items() if is_text(type_))
+
+    @property
+    def dedupe_by(self) -> Dedupe | None:
+        """Which of the rows of one key lands; None where there may be no more than one."""
+        found = None if self.dedupe is None else _DEDUPE.fullmatch(self.dedupe)
+        return Dedupe(found[1], found[2]) if found else None
 
     @property
     def load_mode(self) -> LoadMode | None:

@@ -26,7 +26,6 @@ from copypump.engine.reshape import Decoded, Reshaper
 from copypump.errors import CopypumpError, SourceError, TargetError
 from copypump.postgres.interrupt import Aborted, Interrupt
 from copypump.postgres.source import Source
-from copypump.postgres.target import Target
 
 # Between two stages: enough that neither waits for a single late block, little enough to stay bounded.
 QUEUE_BLOCKS = 4
@@ -46,6 +45,20 @@ class Feed(Protocol):
 
     def warnings(self) -> list[str]:
         """What the user should know of the values that came, once they all have."""
+        ...
+
+
+class Receiver(Protocol):
+    """What takes rows on the target: a COPY that has begun, or INSERTs. `waited_ns` went to its server."""
+
+    waited_ns: int
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the header, whole rows, or the trailer (CopypumpError: the server refused them; Aborted)."""
+        ...
+
+    def finish(self) -> int:
+        """End on purpose; give the server's count of rows."""
         ...
 
 
@@ -160,7 +173,7 @@ class Pipeline:
         self,
         feed: Feed,
         reshaper: Reshaper | None,
-        target: Target,
+        target: Receiver,
         interrupt: Interrupt,
         counters: Counters,
         batch_bytes: int,

@@ -24,6 +24,7 @@ from copypump.engine.destination import Destination, find_landing, plan_destinat
 from copypump.engine.differences import find_differences
 from copypump.engine.loading import Landing, Loading, make_loading
 from copypump.engine.mapping import Hidden, Mapping, Value, make_mapping
+from copypump.engine.modes import LoadMode
 from copypump.engine.options import AUTO, Options, is_text
 from copypump.engine.origin import Origin, is_raw, plan_origin
 from copypump.engine.reshape import Decoding
@@ -192,7 +193,7 @@ def make_plan(
         run=run,
         servers=Servers(source.server_version, target.server_version),
         warnings=(
-            *_warnings(origin, destination),
+            *_warnings(origin, destination, options.load_mode),
             *loading.warnings,
             *find_differences(source, target, origin, mapping, destination.columns, extensions),
         ),
@@ -247,13 +248,13 @@ def plan_split(source: Session, origin: Origin, options: Options) -> Split:
 def check_many(destination: Destination) -> None:
     """RefusedError where chunks cannot commit one by one into the target."""
     table = destination.table
-    if table is None or table.persistence == "p":
+    if table is None or (table.persistence == "p" and table.kind != "f"):
         return
-    why = (
-        "the target is unlogged: a crash of its server would empty it, and not the ledger"
-        if table.persistence == "u"
-        else "the target is temporary: workers have sessions of their own, which do not see it"
-    )
+    why = {
+        "u": "the target is unlogged: a crash of its server would empty it, and not the ledger",
+        "t": "the target is temporary: workers have sessions of their own, which do not see it",
+        "p": "the target is a foreign table: its server commits apart from the ledger",
+    }[table.persistence]
     raise RefusedError(
         why,
         side=Side.TARGET,
@@ -373,7 +374,7 @@ def _checked(
     return read
 
 
-def _warnings(origin: Origin, destination: Destination) -> tuple[str, ...]:
+def _warnings(origin: Origin, destination: Destination, mode: LoadMode | None) -> tuple[str, ...]:
     warnings = []
     table = origin.table
     if table is None:
@@ -386,6 +387,6 @@ def _warnings(origin: Origin, destination: Destination) -> tuple[str, ...]:
                 f"{table} has inheritance children, whose rows are left out; to copy them too, give --query"
             )
     landing = destination.table
-    if landing is not None and landing.has_rules:
+    if landing is not None and landing.has_rules and (mode is None or mode.copies):
         warnings.append(f"{landing} has rules, which COPY does not fire")
     return tuple(warnings)

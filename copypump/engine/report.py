@@ -73,13 +73,17 @@ class Counters:
 class Tally:
     """What became of the rows that were sent, where that is more than landing in the target.
 
-    Each counts rows: of modes that merge, those `inserted`, `updated`, `unchanged` and `unmatched`.
+    Each counts rows: of modes that merge, those `inserted`, `updated`, `unchanged` and `unmatched`;
+    `duplicates` of a key that gave way to another row; and those of the inserted that are `keyless`, with
+    NULL in their key.
     """
 
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
     unmatched: int = 0
+    duplicates: int = 0
+    keyless: int = 0
 
     def add(self, other: Tally) -> None:
         """Count in what another phase has counted."""

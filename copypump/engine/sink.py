@@ -57,20 +57,31 @@ class Staging:
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """Where the COPY goes, and what is done before and after it, in the target's transaction."""
+    """Where the COPY goes, and what is done before and after it, in the target's transaction.
+
+    With `parameters`, the oids of the columns' wire types, `copy` is an INSERT up to its first row, and rows
+    go there as its parameters (see `postgres.inserts`).
+    """
 
     copy: sql.Composable
     staging: Staging | None = None
     settings: tuple[str, ...] = ()
+    parameters: tuple[int, ...] = ()
 
     @property
     def statements(self) -> tuple[str, ...]:
         """The very statements, in order."""
-        staging, copy = self.staging, (*self.settings, self.copy.as_string())
+        staging, copy = self.staging, (*self.settings, self.copy.as_string() + self._values)
         if staging is None:
             return copy
         checks = (check.count.as_string() for check in staging.checks)
         return (staging.create.as_string(), *copy, *staging.settings, *checks, staging.insert.as_string())
+
+    @property
+    def _values(self) -> str:
+        """The parameters of each row, of which one statement has several."""
+        numbers = ", ".join(f"${number}" for number in range(1, len(self.parameters) + 1))
+        return f"({numbers}), ..." if numbers else ""
 
     @property
     def cast(self) -> tuple[Column, ...]:
@@ -133,10 +144,18 @@ class Sink:
         return error
 
 
-def copy_into(table: sql.Composable, columns: Sequence[Column]) -> sql.Composable:
+def copy_into(table: sql.Composable, columns: Sequence[Column], *, freeze: bool = False) -> sql.Composable:
     """COPY ... FROM STDIN of these columns."""
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
-    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table, names)
+    frozen = sql.SQL(", FREEZE" if freeze else "")
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY{})").format(table, names, frozen)
+
+
+def insert_into(table: sql.Composable, columns: Sequence[Column]) -> sql.Composable:
+    """INSERT of these columns, up to its rows. As COPY, it gives identity columns what it is sent."""
+    overriding = "OVERRIDING SYSTEM VALUE " if any(column.identity for column in columns) else ""
+    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
+    return sql.SQL("INSERT INTO {} ({}) {}").format(table, names, sql.SQL(overriding))
 
 
 def cast_on_target(
@@ -177,10 +196,13 @@ def make_sink(
     cast: Mapping[str, Column],
     *,
     raw: bool = False,
+    freeze: bool = False,
 ) -> Sink:
     """Decide where the rows of a mapping go; through a staging table where columns of it are `cast`.
 
-    With `raw`, text may be any bytes, and a target that takes them gets them.
+    With `raw`, text may be any bytes, and a target that takes them gets them. With `freeze`, rows that go
+    there directly land as VACUUM FREEZE would leave them: only where the very transaction, and no savepoint
+    of it, made or emptied the table.
 
     Raises:
         RefusedError: the target does not let us make a staging table, or would not do with its rows what COPY
@@ -190,21 +212,15 @@ def make_sink(
     columns = [mapped.column for mapped in mapping.mapped]
     settings = (RAW,) if raw and is_raw(target) else ()
     if not cast:
-        return Sink(copy_into(destination.identifier, columns), settings=settings)
+        return Sink(copy_into(destination.identifier, columns, freeze=freeze), settings=settings)
     _refuse_staging(target, destination)
     names = [sql.Identifier(column.name) for column in columns]
     values = [
         sql.SQL("{}::{}").format(name, sql.SQL(cast[column.name].declared)) if column.name in cast else name
         for name, column in zip(names, columns, strict=True)
     ]
-    # As COPY, which gives identity columns what it is sent.
-    overriding = "OVERRIDING SYSTEM VALUE " if any(column.identity for column in columns) else ""
-    insert = sql.SQL("INSERT INTO {} ({}) {}SELECT {} FROM {}").format(
-        destination.identifier,
-        sql.SQL(", ").join(names),
-        sql.SQL(overriding),
-        sql.SQL(", ").join(values),
-        STAGING,
+    insert = insert_into(destination.identifier, columns) + sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(values), STAGING
     )
     landing = tuple(cast[column.name] for column in columns if column.name in cast)
     staging = Staging(

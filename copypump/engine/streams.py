@@ -17,7 +17,7 @@ from copypump.engine.landing import begin_landing, finish_landing
 from copypump.engine.loading import Landing, make_loading
 from copypump.engine.mapping import make_mapping
 from copypump.engine.moving import OnProgress, move
-from copypump.engine.options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, Options
+from copypump.engine.options import CONFLICTS, DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, Options
 from copypump.engine.origin import begin_origin, plan_origin
 from copypump.engine.pipeline import ArrowFeed, WireFeed
 from copypump.engine.plan import check_binary, chosen_policies, chosen_types
@@ -203,6 +203,9 @@ def write(
     obj: Any,
     *,
     mode: str | None = None,
+    key: Sequence[str] | None = None,
+    on_conflict: str = CONFLICTS[0],
+    dedupe: str | None = None,
     create: bool = False,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     on_progress: OnProgress | None = None,
@@ -216,6 +219,9 @@ def write(
         obj: anything with `__arrow_c_stream__` or `__arrow_c_array__` (pyarrow, polars, pandas, duckdb, ...);
             its columns match the table's by name.
         mode: as for `pump`.
+        key: likewise.
+        on_conflict: likewise.
+        dedupe: likewise.
         create: make the table from the stream's schema if it is missing.
         batch_bytes: about how many bytes are encoded at once.
         on_progress: as for `pump`.
@@ -225,7 +231,15 @@ def write(
         CopypumpError: as for `pump`.
 
     """
-    options = Options.of(table=table, mode=mode, create=create, batch_bytes=batch_bytes)
+    options = Options.of(
+        table=table,
+        mode=mode,
+        key=key,
+        on_conflict=on_conflict,
+        dedupe=dedupe,
+        create=create,
+        batch_bytes=batch_bytes,
+    )
     reader = _reader(obj)
     counters, report = Counters(), Report("failed", "an Arrow stream", table)
     with reported(report, counters), ExitStack() as stack:
@@ -244,8 +258,8 @@ def write(
         reshaper = Reshaper(None, None, mapping, batch_bytes, stages["transform"], stages["encode"])
         feed = ArrowFeed(reader, counters)
         loading.sink.begin(target)
-        copy = loading.sink.copy
-        move(feed, reshaper, target, copy, interrupt, counters, batch_bytes, on_progress, progress_interval)
+        sink = loading.sink
+        move(feed, reshaper, target, sink, interrupt, counters, batch_bytes, on_progress, progress_interval)
         loading.sink.finish(target, destination.name, counters.rows_written)
         finish_landing(target, loading, report)
     return report

@@ -199,6 +199,15 @@ def row_security_applies(session: Session, table: Table) -> bool:
     return table.row_security and bool(session.execute(query, [table.oid])[0][0])
 
 
+def takes_insert(session: Session, table: Table) -> bool:
+    """Whether the server takes INSERT there: into a view that it can update, or that says how to.
+
+    The function tells what is possible as a sum of 1 << CmdType (src/include/nodes/nodes.h), INSERT being 3.
+    """
+    query = "SELECT pg_catalog.pg_relation_is_updatable($1::pg_catalog.oid::pg_catalog.regclass, true)"
+    return table.kind != "m" and bool(session.execute(query, [table.oid])[0][0] & 1 << 3)
+
+
 def may_create(session: Session, schema: str | None) -> tuple[str | None, bool]:
     """The schema that a new table would be made in (None: there is none), and whether the role may do so."""
     query = """
@@ -244,7 +253,11 @@ def lock_to_insert(session: Session, table: Table) -> None:
     By parsing an INSERT, which holds it until the transaction ends, and executes nothing: LOCK TABLE wants a
     privilege on the whole table, where COPY is content with one on each of its columns.
     """
+    if table.row_security:  # else the server would not parse it for a role that is under its policies
+        session.execute("SET LOCAL row_security = on")
     parse(session, sql.SQL("INSERT INTO {} DEFAULT VALUES").format(table.qualified).as_string())
+    if table.row_security:
+        session.execute("SET LOCAL row_security = off")
 
 
 def same_database(source: Session, target: Session) -> bool:

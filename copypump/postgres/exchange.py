@@ -125,7 +125,7 @@ def results(
         while (result := _next_result(pgconn, interrupt, deadline)) is not None:
             found.append(result)
             if result.status == pq.ExecStatus.FATAL_ERROR and failed is None:
-                failed = _error(pgconn, result)
+                failed = error_of(pgconn, result)
             if result.status in _COPY_STATES or pgconn.status != pq.ConnStatus.OK:
                 break
     except Lost as lost:
@@ -168,7 +168,7 @@ def last_words(pgconn: pq.abc.PGconn) -> pq.abc.PGresult:
 def broken(pgconn: pq.abc.PGconn) -> psycopg.Error | Lost:
     """Return why the socket broke: the server's last error if it sent one."""
     try:
-        return _error(pgconn, last_words(pgconn))
+        return error_of(pgconn, last_words(pgconn))
     except Lost as lost:
         return lost
 
@@ -203,7 +203,7 @@ def peek(pgconn: pq.abc.PGconn) -> bytes | None:
             line.detach()  # libpq owns the descriptor
 
 
-def _error(pgconn: pq.abc.PGconn, result: pq.abc.PGresult) -> psycopg.Error | Lost:
+def error_of(pgconn: pq.abc.PGconn, result: pq.abc.PGresult) -> psycopg.Error | Lost:
     """Return the exception for an error result; one that libpq made itself means a lost session."""
     if not result.error_field(pq.DiagnosticField.SQLSTATE) and pgconn.status != pq.ConnStatus.OK:
         return Lost(result.get_error_message().strip())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copypump.engine.loading import direct, replace
+from copypump.engine.loading import direct, insert, replace, update, upsert
 from copypump.engine.loading.loading import Execute as Execute
 from copypump.engine.loading.loading import Landing as Landing
 from copypump.engine.loading.loading import Loading as Loading
@@ -16,6 +16,9 @@ LOADINGS: dict[str, MakeLoading] = {
     "append": direct.append,
     "truncate": direct.truncate,
     "replace": replace.replace,
+    "upsert": upsert.upsert,
+    "update": update.update,
+    "insert": insert.insert,
 }
 
 

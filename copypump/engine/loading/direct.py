@@ -9,8 +9,21 @@ from copypump.engine.sink import Sink, make_sink
 
 
 def sink_of(landing: Landing) -> Sink:
-    """The target table itself, through a staging table where its server casts text."""
-    return make_sink(landing.target, landing.destination, landing.mapping, landing.cast, raw=landing.raw)
+    """The target table itself, through a staging table where its server casts text.
+
+    One that the run makes, or empties, in the transaction of its COPY is filled with frozen rows: nothing has
+    to be written once more when they are first read, or vacuumed. Nobody can have seen it otherwise.
+    """
+    table = landing.destination.table
+    ours = table is None or (landing.options.mode == "truncate" and table.kind == "r")
+    return make_sink(
+        landing.target,
+        landing.destination,
+        landing.mapping,
+        landing.cast,
+        raw=landing.raw,
+        freeze=ours and not landing.many,
+    )
 
 
 def append(landing: Landing) -> Loading:
