@@ -43,13 +43,13 @@ def move_rows(
         Aborted: the interrupt was set from outside; likewise.
 
     """
-    sink, options = plan.loading.sink, plan.options
+    sink = plan.loading.sink
     sink.begin(target)
     copy_out = Source(source)
     copy_out.start(copy)
     feed, reshaper = middle(plan, copy_out, counters)
     move(
-        feed, reshaper, target, sink.copy, interrupt, counters, options.batch_bytes, on_progress, interval
+        feed, reshaper, target, sink.copy, interrupt, counters, on_progress, interval
     )  # fmt: skip
     sink.finish(target, plan.destination.name, counters.rows_written)
     return feed.warnings()
@@ -62,7 +62,6 @@ def move(
     copy: sql.Composable,
     interrupt: Interrupt,
     counters: Counters,
-    batch_bytes: int,
     on_progress: Callable[[Progress], None] | None,
     interval: float,
 ) -> None:
@@ -75,7 +74,7 @@ def move(
     """
     copy_in = Target(target)
     copy_in.start(copy)
-    pipeline = Pipeline(feed, reshaper, copy_in, interrupt, counters, batch_bytes)
+    pipeline = Pipeline(feed, reshaper, copy_in, interrupt, counters)
     try:
         pipeline.run(on_progress, interval)
         interrupt.check()  # the pipeline's threads do not tell that they were ended from outside

@@ -180,7 +180,7 @@ class _Batches:
         if self._error is not None:
             raise self._error
         try:
-            return next(self._feed)[0].batch
+            return next(self._feed).batch
         except StopIteration:
             raise
         except Aborted:
@@ -245,7 +245,7 @@ def write(
         feed = ArrowFeed(reader, counters)
         loading.sink.begin(target)
         copy = loading.sink.copy
-        move(feed, reshaper, target, copy, interrupt, counters, batch_bytes, on_progress, progress_interval)
+        move(feed, reshaper, target, copy, interrupt, counters, on_progress, progress_interval)
         loading.sink.finish(target, destination.name, counters.rows_written)
         finish_landing(target, loading, report)
     return report
