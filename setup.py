@@ -21,6 +21,7 @@ MODULES = (
     "copypump.codec._decode_moments",
     "copypump.codec._decode_nested",
     "copypump.codec._decode_numbers",
+    "copypump.codec._decode_tiles",
     "copypump.codec._decode_vectors",
     "copypump.codec._rewrite",
     "copypump.codec._framing",

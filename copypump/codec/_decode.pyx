@@ -8,8 +8,9 @@ from libc.stdint cimport INT32_MAX, int32_t, uint8_t, uint16_t, uint32_t, uint64
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from copypump.codec._decode_loops cimport gather_alike, gather_rows, word32_rows, word64_rows
 from copypump.codec._fields cimport Fields, Outcome
-from copypump.codec._numeric cimport INVALID, LABEL, LENGTH, OK, UTF8, VERSION, load16, load32, load64
+from copypump.codec._numeric cimport INVALID, LABEL, LENGTH, OK, UTF8, VERSION, load16, load32
 from copypump.codec._texts cimport Slot, TextSet, find_text, make_texts
 
 
@@ -79,51 +80,25 @@ def words16(Fields fields, int column, uintptr_t address):
 def words32(Fields fields, int column, uintptr_t address):
     """Four bytes, turned to the machine's order."""
     cdef const int32_t *positions = fields.positions(column)
-    cdef uint32_t *out = <uint32_t *>address
-    cdef const uint8_t *at
-    cdef Outcome outcome = Outcome(-1, OK, 0)
+    cdef int32_t length = fields.common_length(column)
     cdef Py_ssize_t row, rows = fields.rows
-    if fields.common_length(column) == 4:
-        with nogil:
-            for row in range(rows):
-                out[row] = load32(fields.base + positions[row])
-        return -1, OK, 0
     with nogil:
-        for row in range(rows):
-            if positions[row] < 0:
-                out[row] = 0
-                continue
-            at = fields.base + positions[row]
-            if load32(at - 4) != 4:
-                outcome = Outcome(row, LENGTH, load32(at - 4))
-                break
-            out[row] = load32(at)
-    return outcome.row, outcome.fault, outcome.number
+        row = word32_rows(fields.base, positions, rows, length, <uint32_t *>address)
+    if row >= 0:
+        return row, LENGTH, load32(fields.base + positions[row] - 4)
+    return -1, OK, 0
 
 
 def words64(Fields fields, int column, uintptr_t address):
     """Eight bytes, turned to the machine's order."""
     cdef const int32_t *positions = fields.positions(column)
-    cdef uint64_t *out = <uint64_t *>address
-    cdef const uint8_t *at
-    cdef Outcome outcome = Outcome(-1, OK, 0)
+    cdef int32_t length = fields.common_length(column)
     cdef Py_ssize_t row, rows = fields.rows
-    if fields.common_length(column) == 8:
-        with nogil:
-            for row in range(rows):
-                out[row] = load64(fields.base + positions[row])
-        return -1, OK, 0
     with nogil:
-        for row in range(rows):
-            if positions[row] < 0:
-                out[row] = 0
-                continue
-            at = fields.base + positions[row]
-            if load32(at - 4) != 8:
-                outcome = Outcome(row, LENGTH, load32(at - 4))
-                break
-            out[row] = load64(at)
-    return outcome.row, outcome.fault, outcome.number
+        row = word64_rows(fields.base, positions, rows, length, <uint64_t *>address)
+    if row >= 0:
+        return row, LENGTH, load32(fields.base + positions[row] - 4)
+    return -1, OK, 0
 
 
 def uuids(Fields fields, int column, uintptr_t address):
@@ -225,65 +200,18 @@ def clear_unused_bits(Py_ssize_t rows, uintptr_t bits, uintptr_t offsets, uintpt
                 data[offset[row + 1] - 1] &= <uint8_t>(0xFF00 >> (count[row] % 8))
 
 
-cdef void gather_alike(
-    const uint8_t *base, const uint8_t *end, const int32_t *positions, Py_ssize_t rows, Py_ssize_t length,
-    uint8_t *out,
-) noexcept nogil:
-    """Copy fields of one length together."""
-    cdef Py_ssize_t row, roomy = rows
-    # As in `gather`: short values are copied with what follows them, where 64 bytes are left on both sides.
-    while roomy and ((rows - roomy + 1) * length < 64 or end - base - positions[roomy - 1] < 64):
-        roomy -= 1
-    if length == 1:
-        roomy = rows
-        for row in range(rows):
-            out[row] = base[positions[row]]
-    elif length <= 16:
-        for row in range(roomy):
-            memcpy(out + row * length, base + positions[row], 16)
-    elif length <= 32:
-        for row in range(roomy):
-            memcpy(out + row * length, base + positions[row], 32)
-    elif length <= 64:
-        for row in range(roomy):
-            memcpy(out + row * length, base + positions[row], 64)
-    else:
-        roomy = 0
-    for row in range(roomy, rows):
-        memcpy(out + row * length, base + positions[row], length)
-
-
 def gather(Fields fields, int column, int skip, uintptr_t offsets, uintptr_t address):
     """Copy fields together, without their first `skip` bytes, where they were measured."""
     cdef const int32_t *positions = fields.positions(column)
     cdef const int32_t *offset = <const int32_t *>offsets
     cdef uint8_t *out = <uint8_t *>address
-    cdef uint8_t *to
-    cdef uint8_t *to_end
-    cdef const uint8_t *at
-    cdef int32_t length
-    cdef Py_ssize_t row, rows = fields.rows
-    length = fields.common_length(column) - skip
-    if length >= 0:
-        with nogil:
-            gather_alike(fields.base + skip, fields.end, positions, rows, length, out)
-        return
+    cdef int32_t length = fields.common_length(column) - skip
+    cdef Py_ssize_t rows = fields.rows
     with nogil:
-        to_end = out + offset[rows]
-        for row in range(rows):
-            length = offset[row + 1] - offset[row]
-            if length == 0:
-                continue
-            at = fields.base + positions[row] + skip
-            to = out + offset[row]
-            # Short values are copied with what follows them, which costs no branch for each length; the
-            # values after them then overwrite that.
-            if length <= 64 and to_end - to >= 64 and fields.end - at >= 64:
-                memcpy(to, at, 32)
-                if length > 32:
-                    memcpy(to + 32, at + 32, 32)
-            else:
-                memcpy(to, at, length)
+        if length >= 0:
+            gather_alike(fields.base + skip, fields.end, positions, rows, length, out, out + offset[rows])
+        else:
+            gather_rows(fields.base, fields.end, positions, rows, skip, offset, out, out + offset[rows])
 
 
 cdef inline bint is_text(const uint8_t *at, const uint8_t *end) noexcept nogil:

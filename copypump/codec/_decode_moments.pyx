@@ -9,6 +9,22 @@ faults.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 from copypump.codec._fields cimport Fields, Outcome
+from copypump.codec._moments cimport (
+    DAY_MICROSECONDS,
+    END_MICROSECOND,
+    EPOCH_DAYS,
+    EPOCH_MICROSECONDS,
+    FIRST_DAY,
+    FIRST_MICROSECOND,
+    INT32_MAX,
+    INT32_MIN,
+    INT64_MAX,
+    INT64_MIN,
+    LAST_DAY,
+    ZONE_LIMIT,
+    usual_dates,
+    usual_timestamps,
+)
 from copypump.codec._numeric cimport (
     INFINITE,
     LENGTH,
@@ -21,36 +37,6 @@ from copypump.codec._numeric cimport (
     load64,
 )
 
-cdef extern from *:
-    """
-    #define COPYPUMP_INT32_MAX INT32_MAX
-    #define COPYPUMP_INT32_MIN INT32_MIN
-    #define COPYPUMP_INT64_MAX INT64_MAX
-    #define COPYPUMP_INT64_MIN INT64_MIN
-    /* PostgreSQL's utils/timestamp.h and date.h: days and microseconds from 1970-01-01 to 2000-01-01, then
-       the first and the last day, the first microsecond and the one after the last, all since 2000-01-01. */
-    #define EPOCH_DAYS 10957
-    #define EPOCH_MICROSECONDS INT64_C(946684800000000)
-    #define FIRST_DAY (-2451545)
-    #define LAST_DAY 2145031948
-    #define FIRST_MICROSECOND (-INT64_C(211813488000000000))
-    #define END_MICROSECOND INT64_C(9223371331200000000)
-    #define DAY_MICROSECONDS INT64_C(86400000000)
-    #define ZONE_LIMIT 57600  /* TZDISP_LIMIT: an offset is nearer than 16 hours */
-    """
-    const int32_t INT32_MAX "COPYPUMP_INT32_MAX"
-    const int32_t INT32_MIN "COPYPUMP_INT32_MIN"
-    const int64_t INT64_MAX "COPYPUMP_INT64_MAX"
-    const int64_t INT64_MIN "COPYPUMP_INT64_MIN"
-    const int32_t EPOCH_DAYS
-    const int64_t EPOCH_MICROSECONDS
-    const int32_t FIRST_DAY
-    const int32_t LAST_DAY
-    const int64_t FIRST_MICROSECOND
-    const int64_t END_MICROSECOND
-    const int64_t DAY_MICROSECONDS
-    const int32_t ZONE_LIMIT
-
 
 def dates(Fields fields, int column, uintptr_t address, Py_ssize_t start, bint keep):
     """Days since 2000 to days since 1970; infinities as `keep` says."""
@@ -58,16 +44,13 @@ def dates(Fields fields, int column, uintptr_t address, Py_ssize_t start, bint k
     cdef int32_t *out = <int32_t *>address
     cdef const uint8_t *at
     cdef int32_t day
-    cdef int odd = 0
+    cdef bint usual
     cdef Outcome outcome = Outcome(-1, OK, 0)
     cdef Py_ssize_t row, rows = fields.rows
     if start == 0 and fields.common_length(column) == 4:
         with nogil:
-            for row in range(rows):
-                day = <int32_t>load32(fields.base + positions[row])
-                odd |= (day < FIRST_DAY) | (day > LAST_DAY)
-                out[row] = <int32_t>(<uint32_t>day + <uint32_t>EPOCH_DAYS)
-        if not odd:
+            usual = usual_dates(fields.base, positions, rows, out)
+        if usual:
             return -1, OK, 0
     with nogil:
         for row in range(start, rows):
@@ -129,8 +112,14 @@ def timestamps(Fields fields, int column, uintptr_t address, Py_ssize_t start, b
     cdef int64_t *out = <int64_t *>address
     cdef const uint8_t *at
     cdef int64_t moment
+    cdef bint usual
     cdef Outcome outcome = Outcome(-1, OK, 0)
     cdef Py_ssize_t row, rows = fields.rows
+    if start == 0 and fields.common_length(column) == 8:
+        with nogil:
+            usual = usual_timestamps(fields.base, positions, rows, out)
+        if usual:
+            return -1, OK, 0
     with nogil:
         for row in range(start, rows):
             if positions[row] < 0:

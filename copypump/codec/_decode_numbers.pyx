@@ -7,6 +7,7 @@ without a place in Arrow can go on behind it.
 from libc.stdint cimport INT32_MAX, int16_t, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
+from copypump.codec._decode_loops cimport decimal_rows
 from copypump.codec._fields cimport Fields, Outcome
 from copypump.codec._numeric cimport (
     LENGTH,
@@ -15,13 +16,11 @@ from copypump.codec._numeric cimport (
     TOO_MUCH,
     Numeric,
     Scaling,
-    decimal128,
     decimal256,
     float64,
     load16,
     load32,
     scaling,
-    small_decimal,
 )
 from copypump.codec._numeric_text cimport (
     TEXT_SLACK,
@@ -33,41 +32,6 @@ from copypump.codec._numeric_text cimport (
     write_text,
 )
 
-cdef extern from *:
-    """
-    #define prefetch(address) __builtin_prefetch(address)
-    """
-    void prefetch(const void *address) nogil
-
-cdef enum:
-    AHEAD = 16  # how many rows before its turn a field is called into the cache
-
-
-cdef Outcome decimal_rows(
-    const uint8_t *base, const uint8_t *end, const int32_t *positions, Py_ssize_t start, Py_ssize_t rows,
-    int precision, int scale, uint64_t *out,
-) noexcept nogil:
-    """Numerics as decimal128."""
-    cdef const uint8_t *at
-    cdef Scaling to = scaling(precision, scale)
-    cdef int64_t small = 0
-    cdef int fault
-    cdef Py_ssize_t row
-    for row in range(start, rows):
-        prefetch(base + positions[row + AHEAD if row + AHEAD < rows else row])
-        if positions[row] < 0:
-            out[2 * row] = out[2 * row + 1] = 0
-            continue
-        at = base + positions[row]
-        if end - at >= 16 and small_decimal(at, <int32_t>load32(at - 4), &to, &small):
-            out[2 * row] = <uint64_t>small
-            out[2 * row + 1] = <uint64_t>(small >> 63)
-            continue
-        fault = decimal128(at, <int32_t>load32(at - 4), precision, scale, out + 2 * row)
-        if fault != OK:
-            return Outcome(row, fault, load32(at - 4))
-    return Outcome(-1, OK, 0)
-
 
 def decimals128(
     Fields fields, int column, int precision, int scale, uintptr_t address, Py_ssize_t start
@@ -75,13 +39,19 @@ def decimals128(
     """Numerics as decimal128(precision, scale)."""
     cdef const int32_t *positions = fields.positions(column)
     cdef uint64_t *out = <uint64_t *>address
-    cdef Outcome outcome
-    cdef Py_ssize_t rows = fields.rows
+    cdef Scaling to
+    cdef int fault = OK
+    cdef Py_ssize_t row, rows = fields.rows
     if not 1 <= precision <= 38:
         raise ValueError("a decimal128 has 1 to 38 digits")
+    to = scaling(precision, scale)
     with nogil:
-        outcome = decimal_rows(fields.base, fields.end, positions, start, rows, precision, scale, out)
-    return outcome.row, outcome.fault, outcome.number
+        row = decimal_rows(
+            fields.base, fields.end, positions + start, rows - start, &to, True, &fault, out + 2 * start
+        )
+    if row >= 0:
+        return start + row, fault, load32(fields.base + positions[start + row] - 4)
+    return -1, OK, 0
 
 
 def decimals256(

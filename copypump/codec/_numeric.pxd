@@ -307,6 +307,8 @@ cdef inline int decimal256(
 
 # What `small_decimal` multiplies with, for one scale: found once for a column.
 cdef struct Scaling:
+    int precision
+    int scale
     int groups            # digit groups after the point, the last of which may hold `unit` times too much
     uint32_t unit         # 10 ** (0..3)
     uint64_t reciprocal   # 2 ** 32 / unit, rounded up: times a group, shifted down by 32, it is the quotient
@@ -319,6 +321,8 @@ cdef inline Scaling scaling(int precision, int scale) noexcept nogil:
     cdef Scaling result
     cdef int cut = -scale & 3  # from the scale up to the next whole digit group
     cdef int i
+    result.precision = precision
+    result.scale = scale
     result.groups = (scale + cut) // 4
     result.unit = <uint32_t>copypump_tens[cut]
     result.reciprocal = ((<uint64_t>1 << 32) + result.unit - 1) / result.unit

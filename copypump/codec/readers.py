@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from copypump.codec import _decode, _decode_moments, _decode_numbers, _fields, types
+from copypump.codec import _decode, _decode_moments, _decode_numbers, _decode_tiles, _fields, types
 from copypump.codec._fields import Fields
 from copypump.codec.column import Column
 from copypump.codec.faults import UNREPRESENTABLE, Fault, Found
@@ -62,6 +62,21 @@ class Reader:
     def read(self, fields: Fields, index: int) -> AnyArray:
         """Give the array of column `index`; raises Found."""
         raise NotImplementedError
+
+    @property
+    def tile_form(self) -> int | None:
+        """How _decode_tiles reads the usual values; None where it does not."""
+        return None
+
+    def begin(self, fields: Fields, index: int) -> tuple[_decode_tiles.Begun, list[pa.Buffer]]:
+        """Give what _decode_tiles is to read, and the buffers that it fills; only where it has a form."""
+        assert self.tile_form is not None
+        values = pa.allocate_buffer(fields.rows * self.type.bit_width // 8)
+        return (self.tile_form, index, values.address, 0, 0, 0), [values]
+
+    def finish(self, fields: Fields, index: int, buffers: list[pa.Buffer]) -> AnyArray:
+        """Give the array of a column that was begun, and read."""
+        return self._array(fields, index, *buffers)
 
     @property
     def row_bytes(self) -> int:
@@ -125,6 +140,9 @@ _VARIABLE: dict[Kernel, tuple[int, bool]] = {
 }
 
 
+_TILED_WORDS = {32: _decode_tiles.WORD32, 64: _decode_tiles.WORD64}
+
+
 @dataclass(frozen=True)
 class _Fixed(Reader):
     """A wire form of one width, into one buffer of values."""
@@ -132,6 +150,11 @@ class _Fixed(Reader):
     width: int
     bits: int
     loop: _Loop
+
+    @property
+    def tile_form(self) -> int | None:
+        """The two usual widths."""
+        return _TILED_WORDS.get(self.bits)
 
     def read(self, fields: Fields, index: int) -> AnyArray:
         values = pa.allocate_buffer((fields.rows * self.bits + 7) // 8)
@@ -146,17 +169,34 @@ class Variable(Reader):
     version: int
     is_text: bool
 
+    @property
+    def tile_form(self) -> int | None:
+        """All that have no version byte."""
+        return _decode_tiles.PIECE if self.version < 0 else None
+
+    def begin(self, fields: Fields, index: int) -> tuple[_decode_tiles.Begun, list[pa.Buffer]]:
+        """Measure the fields first."""
+        offsets, data = self._measured(fields, index)
+        return (_decode_tiles.PIECE, index, data.address, offsets.address, 0, 0), [offsets, data]
+
+    def finish(self, fields: Fields, index: int, buffers: list[pa.Buffer]) -> AnyArray:
+        """Check texts."""
+        offsets, data = buffers
+        if self.is_text:
+            self._settle(_decode.check_texts(offsets.address, fields.rows, data.address))
+        return self._array(fields, index, offsets, data)
+
     def read(self, fields: Fields, index: int) -> AnyArray:
         """Give the array of column `index`."""
-        rows = fields.rows
-        offsets = pa.allocate_buffer(4 * (rows + 1))
-        start = offsets.address
-        size = self._settle(_decode.offsets(fields, index, self.version, start))
-        data = pa.allocate_buffer(size)
-        _decode.gather(fields, index, 1 if self.version >= 0 else 0, start, data.address)
-        if self.is_text:
-            self._settle(_decode.check_texts(start, rows, data.address))
-        return self._array(fields, index, offsets, data)
+        offsets, data = self._measured(fields, index)
+        _decode.gather(fields, index, 1 if self.version >= 0 else 0, offsets.address, data.address)
+        return self.finish(fields, index, [offsets, data])
+
+    def _measured(self, fields: Fields, index: int) -> tuple[pa.Buffer, pa.Buffer]:
+        """Give offsets, and room for as many bytes."""
+        offsets = pa.allocate_buffer(4 * (fields.rows + 1))
+        size = self._settle(_decode.offsets(fields, index, self.version, offsets.address))
+        return offsets, pa.allocate_buffer(size)
 
 
 @dataclass(frozen=True)
@@ -177,6 +217,12 @@ class _Moments(Reader):
 
     width: int
     loop: Callable[[Fields, int, int, int, bool], _Outcome]
+    form: int | None = None
+
+    @property
+    def tile_form(self) -> int | None:
+        """Those of dates and timestamps."""
+        return self.form
 
     def read(self, fields: Fields, index: int) -> AnyArray:
         values = pa.allocate_buffer(fields.rows * self.width)
@@ -200,6 +246,18 @@ class _Sparse(Reader):
     bytes: int
     width: int | None
     loop: Callable[[Fields, int, int, int], _Outcome]
+
+    @property
+    def tile_form(self) -> int | None:
+        """That of decimals of up to 38 digits."""
+        return _decode_tiles.DECIMAL128 if pa.types.is_decimal128(self.type) else None
+
+    def begin(self, fields: Fields, index: int) -> tuple[_decode_tiles.Begun, list[pa.Buffer]]:
+        """Tell precision and scale."""
+        assert isinstance(self.type, pa.Decimal128Type)
+        values = pa.allocate_buffer(fields.rows * self.bytes)
+        form = _decode_tiles.DECIMAL128
+        return (form, index, values.address, 0, self.type.precision, self.type.scale), [values]
 
     def read(self, fields: Fields, index: int) -> AnyArray:
         values = pa.allocate_buffer(fields.rows * self.bytes)
@@ -346,9 +404,11 @@ def _interval_reader(column: Column, type_: pa.DataType, choice: Choice) -> Read
 
 
 _MAKERS: dict[Kernel, Callable[[Column, pa.DataType, Choice], Reader]] = {
-    Kernel.DATE: partial(_Moments, width=4, loop=_decode_moments.dates),
+    Kernel.DATE: partial(_Moments, width=4, loop=_decode_moments.dates, form=_decode_tiles.DATE),
     Kernel.TIME: partial(_Moments, width=8, loop=_decode_moments.times),
-    Kernel.TIMESTAMP: partial(_Moments, width=8, loop=_decode_moments.timestamps),
+    Kernel.TIMESTAMP: partial(
+        _Moments, width=8, loop=_decode_moments.timestamps, form=_decode_tiles.TIMESTAMP
+    ),
     Kernel.TIMETZ: _ZonedTime,
     Kernel.INTERVAL: _interval_reader,
     Kernel.BITS: _Bits,

@@ -46,14 +46,14 @@ def move_rows(
         Aborted: the interrupt was set from outside; likewise.
 
     """
-    sink, options = plan.loading.sink, plan.options
+    sink = plan.loading.sink
     try:
         sink.begin(target)
         copy_out = Source(source)
         copy_out.start(copy)
         feed, reshaper = middle(plan, copy_out, counters)
         move(
-            feed, reshaper, target, sink, interrupt, counters, options.batch_bytes, on_progress, interval
+            feed, reshaper, target, sink, interrupt, counters, on_progress, interval
         )  # fmt: skip
         sink.finish(target, plan.destination.name, counters.rows_written)
     except TargetError as error:
@@ -68,7 +68,6 @@ def move(
     sink: Sink,
     interrupt: Interrupt,
     counters: Counters,
-    batch_bytes: int,
     on_progress: Callable[[Progress], None] | None,
     interval: float,
 ) -> None:
@@ -79,7 +78,7 @@ def move(
         Aborted: the interrupt was set from outside; likewise.
 
     """
-    pipeline = Pipeline(feed, reshaper, open_sink(target, sink), interrupt, counters, batch_bytes)
+    pipeline = Pipeline(feed, reshaper, open_sink(target, sink), interrupt, counters)
     try:
         pipeline.run(on_progress, interval)
         interrupt.check()  # the pipeline's threads do not tell that they were ended from outside

@@ -1,11 +1,15 @@
 """Carries out one chunk: Source, Decoder, Transform, Encoder and Target at once.
 
-Three threads (two where nothing is decoded), with queues bounded in bytes between them:
+Each block has one thread for all of its way, and so stays in the cache of one core:
 
-    feed: read and decode  --blocks-->  reshape: transform and encode  --wire bytes-->  write
+    feed: read and decode  ->  reshape: transform and encode  ->  write
+
+One thread is enough while one of the servers is what limits, and the sockets' buffers keep both at work;
+others join in where that does not hold. They take turns: in each stage there is one block at a time, and
+blocks pass it in their order. As many are under way as there are threads, and no more.
 
 The caller's thread only waits, so that Ctrl-C reaches it. The first error of any thread aborts the others:
-queues wake their ends, native waits watch the interrupt's descriptor.
+who waits for a turn is woken, native waits watch the interrupt's descriptor.
 """
 
 from __future__ import annotations
@@ -13,29 +17,39 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from copypump.codec.decoder import Decoder
 from copypump.codec.framing import HEADER, TRAILER, Block, Framer
 from copypump.codec.rewrite import Rewriter
-from copypump.engine.queue import ByteQueue
 from copypump.engine.report import Counters, Progress, Watch
 from copypump.engine.reshape import Decoded, Reshaper
+from copypump.engine.turns import Turns
 from copypump.errors import CopypumpError, SourceError, TargetError
 from copypump.postgres.interrupt import Aborted, Interrupt
 from copypump.postgres.source import Source
 
-# Between two stages: enough that neither waits for a single late block, little enough to stay bounded.
-QUEUE_BLOCKS = 4
+# At most a block in each stage.
+THREADS = 3
+
+# When another thread joins in: where we wait for both servers by turns, so that one stands still while we
+# wait for the other (over Unix sockets, say, which hold little); and where we hardly wait for any. These are
+# shares of the time; one look comes so many seconds after the other.
+_BOTH = 0.15
+_HARDLY = 0.25
+_LOOK_SECONDS = 1.0
+
+# The stages, by their numbers in Turns.
+_FEED, _RESHAPE, _WRITE = range(3)
 
 
 class Feed(Protocol):
     """Where the decoded blocks come from: a server's stream, or any Arrow stream."""
 
-    def __iter__(self) -> Iterator[tuple[Decoded, int]]:
-        """Yield each block's batch beside its size in bytes; ends only when the stream ended on purpose.
+    def __iter__(self) -> Iterator[Decoded]:
+        """Yield each block's batch; ends only when the stream ended on purpose.
 
         Raises:
             CopypumpError: the stream broke off, or holds what it must not.
@@ -83,14 +97,15 @@ class WireFeed:
         self._batch_rows = batch_rows
         self._counters = counters
 
-    def __iter__(self) -> Iterator[tuple[Decoded, int]]:
+    def __iter__(self) -> Iterator[Decoded]:
+        return map(self._decode, self.blocks())  # which holds on to none of them
+
+    def _decode(self, block: Block) -> Decoded:
         assert self._decoder is not None
-        stage = self._counters.stages["decode"]
-        for block in self.blocks():
-            start = time.perf_counter()
-            batch = self._decoder.decode(block)
-            stage.busy += time.perf_counter() - start
-            yield Decoded(block, batch, block.first_row), block.nbytes
+        start = time.perf_counter()
+        batch = self._decoder.decode(block)
+        self._counters.stages["decode"].busy += time.perf_counter() - start
+        return Decoded(block, batch, block.first_row)
 
     def warnings(self) -> list[str]:
         """The decoder's, with their counts."""
@@ -108,29 +123,36 @@ class WireFeed:
 
         """
         counters, stage = self._counters, self._counters.stages["read"]
-        rewriter = self._rewriter
         while True:
             start, waited = time.perf_counter(), self._source.waited_ns
             data = self._source.read(self._batch_bytes, self._batch_rows)
             wait = (self._source.waited_ns - waited) / 1e9
-            blocks = [] if data is None else self._framer.feed(data)
-            if rewriter is not None:
-                for block in blocks:
-                    rewriter.rewrite(block)
+            blocks = [] if data is None else self._framed(data)
             stage.waiting += wait
             counters.source_wait += wait
             stage.busy += time.perf_counter() - start - wait
             if data is None:
                 break
             counters.bytes_read += len(data)
-            for block in blocks:
-                yield block
-                counters.rows_read += block.rows
+            del data
+            while blocks:
+                rows = blocks[-1].rows
+                yield blocks.pop()  # nothing here holds on to it: its memory is used again when it has passed
+                counters.rows_read += rows
         self._framer.finish()
         if self._source.rows != self._framer.rows:
             raise SourceError(
                 f"the source says that it sent {self._source.rows:,} rows, but {self._framer.rows:,} came"
             )
+
+    def _framed(self, data: bytearray) -> list[Block]:
+        """Cut into blocks, the last one first."""
+        blocks = self._framer.feed(data)
+        if self._rewriter is not None:
+            for block in blocks:
+                self._rewriter.rewrite(block)
+        blocks.reverse()
+        return blocks
 
 
 class ArrowFeed:
@@ -140,7 +162,7 @@ class ArrowFeed:
         self._reader = reader
         self._counters = counters
 
-    def __iter__(self) -> Iterator[tuple[Decoded, int]]:
+    def __iter__(self) -> Iterator[Decoded]:
         stage, rows = self._counters.stages["read"], 0
         while True:
             start = time.perf_counter()
@@ -157,13 +179,25 @@ class ArrowFeed:
                 ) from error
             stage.busy += time.perf_counter() - start
             self._counters.bytes_read += batch.nbytes
-            yield Decoded(None, batch, rows), batch.nbytes
+            yield Decoded(None, batch, rows)
             rows += batch.num_rows
             self._counters.rows_read = rows
 
     def warnings(self) -> list[str]:
         """None: nothing is decoded."""
         return []
+
+
+class Forwarder:
+    """The middle of a pipeline that changes nothing."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def reshape(self, block: Block) -> Iterator[memoryview]:
+        """Yield the block's bytes as they came."""
+        yield memoryview(block.data)[block.start : block.end]
+        self.rows += block.rows
 
 
 class Pipeline:
@@ -176,19 +210,24 @@ class Pipeline:
         target: Receiver,
         interrupt: Interrupt,
         counters: Counters,
-        batch_bytes: int,
     ) -> None:
-        self._feed = feed
-        self._reshaper = reshaper
+        self._reshapes = reshaper is not None
+        self._middle: Reshaper | Forwarder = reshaper or Forwarder()
+        self._blocks: Iterator[Any]
+        if reshaper is None:
+            assert isinstance(feed, WireFeed)
+            self._blocks = feed.blocks()
+        else:
+            self._blocks = iter(feed)
         self._target = target
         self._interrupt = interrupt
         self._counters = counters
-        limit = QUEUE_BLOCKS * batch_bytes
-        self._decoded: ByteQueue[Decoded] = ByteQueue(limit)
-        self._encoded: ByteQueue[bytearray | memoryview] = ByteQueue(limit)
+        self._turns = Turns(3)
+        self._ended = False
         self._error: BaseException | None = None
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._looked = (0.0, 0.0, 0.0)  # when, and the seconds waited for source and target until then
         self._sent = 0
         self._finished = threading.Semaphore(0)
 
@@ -200,22 +239,14 @@ class Pipeline:
             KeyboardInterrupt: the caller's thread was interrupted; `abort` and `join` remain to be called.
 
         """
-        if self._reshaper is None:
-            work: list[Callable[[], None]] = [self._forward, self._write]
-        else:
-            work = [self._decode, self._reshape, self._write]
         start = time.perf_counter()
-        for function in work:
-            thread = threading.Thread(
-                target=self._guarded, args=(function,), name=f"copypump-{function.__name__}", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
+        self._looked = (start, 0.0, 0.0)
+        self._start_thread()
         watch = Watch(start)
-        left = len(work)
-        while left:
+        ended = 0
+        while ended < len(self._threads):
             if self._finished.acquire(timeout=interval):
-                left -= 1
+                ended += 1
             elif on_progress is not None:
                 on_progress(watch.progress(self._counters))
         self._count_waits()
@@ -224,11 +255,28 @@ class Pipeline:
         if self._error is not None:
             raise self._error
 
+    def _start_thread(self) -> None:
+        thread = threading.Thread(
+            target=self._guarded, name=f"copypump-{len(self._threads) + 1}", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
+    def _share_work(self) -> None:
+        """Start another thread, if it is time to look, and one more would keep the servers busier."""
+        counters = self._counters
+        before, now = self._looked, (time.perf_counter(), counters.source_wait, counters.target_wait)
+        seconds, source, target = (b - a for a, b in zip(before, now, strict=True))
+        if len(self._threads) == THREADS or seconds < _LOOK_SECONDS:
+            return
+        self._looked = now
+        if min(source, target) > _BOTH * seconds or source + target < _HARDLY * seconds:
+            self._start_thread()
+
     def abort(self) -> None:
         """Make every thread stop at its next step or wait."""
         self._interrupt.set()
-        self._decoded.abort()
-        self._encoded.abort()
+        self._turns.abort()
 
     def join(self, timeout: float) -> list[str]:
         """Wait up to `timeout` seconds for the threads; the names of those that still run."""
@@ -236,14 +284,14 @@ class Pipeline:
         for thread in self._threads:
             if thread.ident is not None:  # it was started
                 thread.join(max(0.0, deadline - time.monotonic()))
-        return [thread.name.removeprefix("copypump-_") for thread in self._threads if thread.is_alive()]
+        return [thread.name for thread in self._threads if thread.is_alive()]
 
-    def _guarded(self, function: Callable[[], None]) -> None:
-        """Run one stage; its error, if it is the first, becomes the pipeline's."""
+    def _guarded(self) -> None:
+        """Carry blocks; an error, if it is the first, becomes the pipeline's."""
         try:
-            function()
+            self._carry()
         except Aborted:
-            self.abort()  # the switch may have been set from outside, and the queues do not watch it
+            self.abort()  # the switch may have been set from outside, and Turns does not watch it
         except BaseException as error:
             with self._lock:
                 if self._error is None:
@@ -252,30 +300,55 @@ class Pipeline:
         finally:
             self._finished.release()
 
-    def _decode(self) -> None:
-        for decoded, size in self._feed:
-            self._decoded.put(decoded, size)
-        self._decoded.end()
+    def _carry(self) -> None:
+        """Take one block after the other through all stages, until there are no more."""
+        turns = self._turns
+        while True:
+            number = turns.draw()
+            turns.enter(_FEED, number)
+            block = next(self._blocks, None)
+            if block is None:
+                first, self._ended = not self._ended, True
+                turns.leave(_FEED)
+                if first:
+                    self._enter_write(number)
+                    self._finish()
+                return
+            pieces = self._middle.reshape(block)
+            del block  # so that its memory can be used again once it has been encoded
+            turns.leave(_FEED)
+            turns.enter(_RESHAPE, number)
+            self._land(number, pieces)
 
-    def _reshape(self) -> None:
-        assert self._reshaper is not None
-        while (decoded := self._decoded.get()) is not None:
-            for rows in self._reshaper.reshape(decoded):
-                self._encoded.put(rows, len(rows))
-            self._sent = self._reshaper.rows
-        self._encoded.end()
+    def _land(self, number: int, pieces: Iterator[bytearray | memoryview]) -> None:
+        """Make the pieces of a block and write them; the last one while the next block is reshaped."""
+        turns = self._turns
+        piece = next(pieces, None)
+        following = next(pieces, None)
+        many = following is not None
+        if many:
+            self._enter_write(number)
+        while following is not None:
+            assert piece is not None
+            self._push(piece)
+            piece, following = following, next(pieces, None)
+        sent = self._middle.rows
+        turns.leave(_RESHAPE)
+        if not many:
+            self._enter_write(number)
+        if piece is not None:
+            self._push(piece)
+        self._sent = self._counters.rows_written = sent
+        self._share_work()
+        turns.leave(_WRITE)
 
-    def _forward(self) -> None:
-        assert isinstance(self._feed, WireFeed)
-        for block in self._feed.blocks():
-            self._encoded.put(memoryview(block.data)[block.start : block.end], block.nbytes)
-            self._sent += block.rows
-        self._encoded.end()
+    def _enter_write(self, number: int) -> None:
+        self._turns.enter(_WRITE, number)
+        if number == 0:
+            self._push(HEADER)
 
-    def _write(self) -> None:
-        self._push(HEADER)
-        while (rows := self._encoded.get()) is not None:
-            self._push(rows)
+    def _finish(self) -> None:
+        """End the target's COPY, and hold its count of rows to ours."""
         self._push(TRAILER)
         start = time.perf_counter()
         written = self._target.finish()
@@ -298,14 +371,11 @@ class Pipeline:
         counters.target_wait += wait
         stage.busy += time.perf_counter() - start - wait
         counters.bytes_written += len(data)
-        counters.rows_written = self._sent
 
     def _count_waits(self) -> None:
-        """Put the queues' waits where they belong: to the stage that stood still."""
+        """Tell for each stage how long no block was in it."""
         stages = self._counters.stages
-        stages["decode" if self._reshaper else "read"].waiting += (
-            self._decoded.put_wait if self._reshaper else self._encoded.put_wait
-        )
-        stages["transform"].waiting += self._decoded.get_wait
-        stages["encode"].waiting += self._encoded.put_wait if self._reshaper else 0.0
-        stages["write"].waiting += self._encoded.get_wait
+        fed, reshaped, written = self._turns.idle
+        stages["decode" if self._reshapes else "read"].waiting += fed
+        stages["transform"].waiting += reshaped if self._reshapes else 0.0
+        stages["write"].waiting += written

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from copypump.engine.ledger import application_name
 from copypump.engine.origin import locking
 from copypump.engine.plan import Plan
 from copypump.engine.splits import Chunk, chunk_copy
 from copypump.errors import Side
+from copypump.postgres.label import application_name
 from copypump.postgres.session import BEGIN_SOURCE, BEGIN_TARGET, opening
 
 # What stands in a chunk's statements where each chunk has its own words; those of a condition may be values.

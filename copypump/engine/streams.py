@@ -180,7 +180,7 @@ class _Batches:
         if self._error is not None:
             raise self._error
         try:
-            return next(self._feed)[0].batch
+            return next(self._feed).batch
         except StopIteration:
             raise
         except Aborted:
@@ -259,7 +259,7 @@ def write(
         feed = ArrowFeed(reader, counters)
         loading.sink.begin(target)
         sink = loading.sink
-        move(feed, reshaper, target, sink, interrupt, counters, batch_bytes, on_progress, progress_interval)
+        move(feed, reshaper, target, sink, interrupt, counters, on_progress, progress_interval)
         loading.sink.finish(target, destination.name, counters.rows_written)
         finish_landing(target, loading, report)
     return report

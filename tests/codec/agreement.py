@@ -21,24 +21,36 @@ NESTED = frozenset(
     {Kernel.ARRAY, Kernel.COMPOSITE, Kernel.RANGE, Kernel.MULTIRANGE, Kernel.HSTORE, Kernel.VECTOR}
 )
 
+# What a decoder reads of the one column: by its own loop, and, twice, together with another (its twin).
+ALONE = (0,)
+TOGETHER = (0, 0)
+
 
 def decode(
-    of: Column, fields: Sequence[bytes | None], chosen: pa.DataType | None = None, batch_rows: int = 1000
+    of: Column,
+    fields: Sequence[bytes | None],
+    chosen: pa.DataType | None = None,
+    batch_rows: int = 1000,
+    read: Sequence[int] = ALONE,
 ) -> pa.Array:
     """Decode one column, in one array."""
-    return decode_pieces(of, [stream([[field] for field in fields])], chosen, batch_rows)
+    return decode_pieces(of, [stream([[field] for field in fields])], chosen, batch_rows, read)
 
 
 def decode_pieces(
-    of: Column, pieces: Sequence[bytes], chosen: pa.DataType | None = None, batch_rows: int = 1000
+    of: Column,
+    pieces: Sequence[bytes],
+    chosen: pa.DataType | None = None,
+    batch_rows: int = 1000,
+    read: Sequence[int] = ALONE,
 ) -> pa.Array:
-    decoder = Decoder([of], types={of.name: chosen} if chosen else {})
+    decoder = Decoder([of], read=read, types={of.name: chosen} if chosen else {})
     batches = [decoder.decode(block) for block in blocks(pieces, 1, batch_rows=batch_rows)]
     for batch in batches:
         assert batch.schema.equals(decoder.schema, check_metadata=True)
         # Infinities are no dates to pyarrow.
         batch.validate(full="date32" not in str(batch.schema) and "timestamp" not in str(batch.schema))
-    return pa.concat_arrays([batch.column(0) for batch in batches])
+    return pa.concat_arrays([batch.column(len(read) - 1) for batch in batches])
 
 
 def choices(of: Column) -> list[pa.DataType]:
@@ -95,18 +107,20 @@ def check(
         except reference.UnrepresentableError:
             faults[number] = UnrepresentableError
     if faults:
-        with pytest.raises((DecodeError, UnrepresentableError)) as caught:
-            decode(of, fields, chosen)
-        error = caught.value
-        assert error.column == of.name
-        assert error.row in faults
-        # Of two faults in one field the native decoder tells the one that it meets first.
-        if types.kernel(of, chosen) not in NESTED or faults[error.row] is UnrepresentableError:
-            assert type(error) is faults[error.row]
+        for read in (ALONE, TOGETHER):
+            with pytest.raises((DecodeError, UnrepresentableError)) as caught:
+                decode(of, fields, chosen, read=read)
+            error = caught.value
+            assert error.column == of.name
+            assert error.row in faults
+            # Of two faults in one field the native decoder tells the one that it meets first.
+            if types.kernel(of, chosen) not in NESTED or faults[error.row] is UnrepresentableError:
+                assert type(error) is faults[error.row]
         return None
     data = stream([[field] for field in fields])
-    for pieces in cuts(data) if every_cut else [[data]]:
-        array = decode_pieces(of, pieces, chosen)
+    ways = [(pieces, ALONE) for pieces in (cuts(data) if every_cut else [[data]])]
+    for pieces, read in [*ways, ([data], TOGETHER)]:
+        array = decode_pieces(of, pieces, chosen, read=read)
         assert array.type == chosen
         assert array.null_count == list(fields).count(None)
         assert reference.plain(array) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import duckdb
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 import copypump
+from copypump.engine import pipeline
 from tests.conftest import Pair
 from tests.engine.conftest import PEOPLE, ROWS, people, wire
 from tests.servers import sql
@@ -453,6 +455,35 @@ def test_a_transform_that_multiplies_rows(example: Pair) -> None:
     report = copypump.pump(example.src, example.dst, table="people", transform=tenfold)
     assert report.rows_written == 10 * ROWS
     assert sql(example.dst, "SELECT count(*), count(DISTINCT id) FROM people") == [(10 * ROWS, ROWS)]
+
+
+@pytest.mark.parametrize("transform", [None, people], ids=["forwarded", "transformed"])
+def test_threads_that_join_in_keep_the_order(
+    example: Pair, monkeypatch: pytest.MonkeyPatch, transform: Any
+) -> None:
+    monkeypatch.setattr(pipeline, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(pipeline, "_HARDLY", 2.0)  # each look finds that another thread would help
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def told(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", told)
+    name = "people" if transform else "same"
+    copypump.pump(
+        example.src,
+        example.dst,
+        table="people",
+        transform=transform,
+        into=name,
+        create=True,
+        batch_bytes=10_000,
+    )
+    assert [name for name in started if name.startswith("copypump-")] == [f"copypump-{i}" for i in (1, 2, 3)]
+    landed = sql(example.dst, f"SELECT id FROM {name} ORDER BY ctid")
+    assert landed == sql(example.src, "SELECT id FROM people")
 
 
 def swapped(batch: pa.RecordBatch) -> pa.RecordBatch:
