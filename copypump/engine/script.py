@@ -61,6 +61,7 @@ def _many(plan: Plan) -> tuple[Transaction, ...]:
     readers = (
         *opening(BEGIN_SOURCE, plan.servers.source),
         *([f"SET TRANSACTION SNAPSHOT {THE_SNAPSHOT}"] if shared else []),
+        _text(_enter(plan)),
         *map(_text, locking(plan.origin, plan.options, plan.servers.source, nowait=True)),
         *plan.origin.settings,
     )
