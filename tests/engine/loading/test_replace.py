@@ -563,6 +563,8 @@ def test_long_names_and_odd_ones(server: Server, two: Pair) -> None:
 
 
 def test_a_table_that_is_not_there_is_made(small: Pair) -> None:
+    with pytest.raises(copypump.RefusedError, match="no table yet"):
+        replaced(small, into="fresh", create=True, run_id="r")
     replaced(small, into="fresh", create=True)
     assert sql(small.dst, "TABLE fresh ORDER BY id") == sql(small.src, "TABLE t ORDER BY id")
 
