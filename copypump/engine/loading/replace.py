@@ -260,6 +260,7 @@ class Swap(Statements):
         """See `Step`."""
         self._compare(target, "the target changed after the plan was made", "run again")
         with catalog_path(target):
+            target.execute(self.statements[0])
             self._execute(target)
         self._compare(
             target,
