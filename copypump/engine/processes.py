@@ -174,7 +174,7 @@ class _Here:
             ]
             for pool in pools:
                 stack.callback(pool.close)
-            options = spec.options
+            options = replace(spec.options, run_id=spec.run)  # by which a mode may name its own tables
             transform = make_transform(options)
             with (
                 self.interrupts.one() as interrupt,

@@ -31,8 +31,6 @@ _OUR_OWN = re.compile(
     r"(ROLLBACK TO |RELEASE )?SAVEPOINT copypump_|(INSERT INTO|UPDATE) \"copypump\"\.(runs|chunks|steps)"
     r"|CREATE (SCHEMA|TABLE) IF NOT EXISTS \"copypump\""
 )
-# The swap of `replace` sets it by set_config(), as does whatever reads definitions.
-_PATH = "SET LOCAL search_path = pg_catalog, pg_temp"
 
 
 def logged(text: str, planned: set[str]) -> list[tuple[str, ...]]:
@@ -58,8 +56,7 @@ def expected(plan: Plan, side: Side) -> list[tuple[str, ...]]:
     made = []
     for each in script(plan):
         if each.side is side and each.times != EACH_WORKER:
-            statements = tuple(statement for statement in each.statements if statement != _PATH)
-            made += [statements] * (len(plan.split.chunks) if each.times == EACH_CHUNK else 1)
+            made += [each.statements] * (len(plan.split.chunks) if each.times == EACH_CHUNK else 1)
     return made
 
 

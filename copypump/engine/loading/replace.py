@@ -53,13 +53,21 @@ def replace(landing: Landing) -> Loading:
     """Decide how the target is replaced.
 
     Raises:
-        RefusedError: it is, or has, or is used by, something for which there is no rule.
+        RefusedError: it is, or has, or is used by, something for which there is no rule; or a run with a
+            ledger would have to make it.
         TargetError: the role may not do it.
 
     """
     table, target = landing.destination.table, landing.target
     if table is None:
-        return direct.append(landing)  # the run makes it: there is nothing to replace
+        if landing.many:  # who resumes it would find a table, and no twin
+            raise RefusedError(
+                "there is no table yet that many chunks could replace",
+                side=Side.TARGET,
+                table=landing.destination.name,
+                hint="leave --mode out: the run makes the table, and nobody had rows in it",
+            )
+        return direct.append(landing)
     definition = read_definition(target, table.oid)
     if definition is None:
         raise RefusedError("the table is gone", side=Side.TARGET, table=landing.destination.name)
@@ -252,6 +260,7 @@ class Swap(Statements):
         """See `Step`."""
         self._compare(target, "the target changed after the plan was made", "run again")
         with catalog_path(target):
+            target.execute(self.statements[0])
             self._execute(target)
         self._compare(
             target,

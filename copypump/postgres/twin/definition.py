@@ -26,9 +26,10 @@ Row = Mapping[str, Any]
 def catalog_path(session: Session) -> Iterator[None]:
     """Let names be looked for in pg_catalog alone while the body runs, in the transaction that is open."""
     [(before,)] = session.execute("SELECT pg_catalog.current_setting('search_path')")
-    session.execute(f"SET LOCAL search_path = {CATALOG_PATH}")
+    change = "SELECT pg_catalog.set_config('search_path', $1::pg_catalog.text, true)"
+    session.execute(change, [CATALOG_PATH])
     yield  # after an error, the rollback restores it
-    session.execute("SELECT pg_catalog.set_config('search_path', $1::pg_catalog.text, true)", [before])
+    session.execute(change, [before])
 
 
 def rights(acl: str) -> str:

@@ -474,6 +474,13 @@ def test_a_run_with_a_ledger_is_resumed_or_forgotten(small: Pair) -> None:
     ) == [("t_name",), ("t_pkey",)]
 
 
+def test_workers_that_are_processes(small: Pair) -> None:
+    """Each makes the plan anew, and finds the same new table."""
+    report = replaced(small, jobs=2, split="ctid", chunk_bytes=1 << 14, workers="processes")
+    assert report.chunks > 1
+    assert is_new(small)
+
+
 def test_the_run_does_what_the_plan_prints(pg15: SystemServer, same_server_pair: Pair) -> None:
     pair = same_server_pair
     sql(pair.src, SOURCE)
@@ -563,6 +570,8 @@ def test_long_names_and_odd_ones(server: Server, two: Pair) -> None:
 
 
 def test_a_table_that_is_not_there_is_made(small: Pair) -> None:
+    with pytest.raises(copypump.RefusedError, match="no table yet"):
+        replaced(small, into="fresh", create=True, run_id="r")
     replaced(small, into="fresh", create=True)
     assert sql(small.dst, "TABLE fresh ORDER BY id") == sql(small.src, "TABLE t ORDER BY id")
 
