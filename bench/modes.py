@@ -86,9 +86,10 @@ def digest(dsn: str) -> object:
         return connection.execute(query.encode()).fetchone()
 
 
-def measured(
-    way: Callable[[str, str, str], None], src: str, dst: str, mode: str, rows: int
-) -> tuple[float, object]:
+Way = Callable[[str, str, str], None]
+
+
+def measured(way: Way, src: str, dst: str, mode: str, rows: int) -> tuple[float, object]:
     """Wall seconds, and what the target holds then."""
     prepare(dst, TARGET, rows)
     start = time.perf_counter()
