@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,13 @@ from bench.workloads import WORKLOADS
 
 @dataclass(frozen=True)
 class Preset:
-    """How large, how often, with the peers or without, where the outcome goes, and what that is for."""
+    """How large, how often, what for; the minutes after which no turn is added; with the peers or without; where to."""
 
     scale: float
     runs: int
     peer_runs: int
     what: str
+    minutes: float = float("inf")
     peers: bool = True
     out: Path = results.FOLDER
 
@@ -38,9 +39,14 @@ class Preset:
 PRESETS = {
     "smoke": Preset(0.001, 1, 0, "does it run"),
     "quick": Preset(0.02, 3, 0, "a few minutes"),
-    "readme": Preset(0.25, 5, 0, "the README's table of all peers, in about ten minutes"),
+    "readme": Preset(0.25, 5, 0, "the README's table of all peers, in about ten minutes", 10.0),
     "bars": Preset(
-        1.0, 5, 0, "copypump and the raw pipe alone, at full size; ten to twenty minutes", False, results.BARS
+        1.0,
+        5,
+        0,
+        "copypump and the raw pipe alone, at full size; ten to twenty minutes",
+        peers=False,
+        out=results.BARS,
     ),
     "full": Preset(1.0, 5, 1, "all peers at full size; an hour or two"),
 }
@@ -171,8 +177,10 @@ def run(
     out = out or chosen.out
     tell, matches = teller(), []
     with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
-        for name in names or WORKLOADS:
-            matches.append(match(pair, WORKLOADS[name], scale, places, turns, wanted, tell))
+        start, chosen_names = time.monotonic(), names or tuple(WORKLOADS)
+        for at, name in enumerate(chosen_names, start=1):
+            timed = replace(turns, until=start + 60 * chosen.minutes * at / len(chosen_names))
+            matches.append(match(pair, WORKLOADS[name], scale, places, timed, wanted, tell))
             made = results.gather(pair, places, turns, scale, matches)
             results.save(made, out / "results.json")  # now, lest a later failure lose it
     text = report.everything(made)

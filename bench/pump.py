@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from bench.workloads import SCHEMA, Workload
 
 YARDSTICK = "raw"
 SAMPLING = 0.05
+LEAST = 2
 # Runs over no rows, of which the median is the start: copypump's bar hangs on it, the others' do not.
 STARTS_OF_OURS, STARTS_OF_PEERS = 3, 1
 
@@ -33,12 +35,14 @@ class Turns:
     """How often each is run, after a first time that warms caches, samples memory and is checked.
 
     `ours` is for copypump, the raw pipe, and whatever `often` names; `peers` for all others, where 0 lets the
-    first time count. `timeout` in seconds ends any single run.
+    first time count. `timeout` in seconds ends any single run. After `until` (of time.monotonic()) only `LEAST`
+    turns of ours are still made.
     """
 
     ours: int = 5
     peers: int = 1
     timeout: float = 600.0
+    until: float = float("inf")
     often: frozenset[str] = frozenset({YARDSTICK})
 
     def of(self, peer: Peer) -> int:
@@ -193,6 +197,9 @@ def match(
             tell(f"{workload.name} {way.peer.title}: first run, and check")
             _first(arena, way, turns.timeout)
         for turn in range(max((turns.of(way.peer) for way in able), default=0)):
+            if turn >= LEAST and time.monotonic() > turns.until:
+                tell(f"{workload.name}: no time for more than {turn} runs")
+                break
             for way in able:
                 if way.failed or turn >= turns.of(way.peer):
                     way.costs.append(None)

@@ -44,16 +44,22 @@ def note(results: dict[str, Any]) -> str:
         if heavy
         else "The pump's Python has neither numpy nor pandas, which pyarrow would import at every start."
     )
-    turns = results["turns"]
+    counted = sorted({_turns(match) for match in results["matches"]})
+    turns = " to ".join(dict.fromkeys(str(count) for count in (counted[0], counted[-1])))
     return (
-        f"{place(results)}. Scale {results['scale']:g}; copypump and the raw pipe ran {turns['ours']} times after one"
-        f" that warmed up, the others {max(1, turns['peers'])}, in turn; medians, with least and most in parentheses;"
+        f"{place(results)}. Scale {results['scale']:g}; copypump and the raw pipe ran {turns} times after one"
+        f" that warmed up, the others {max(1, results['turns']['peers'])}, in turn; medians, with least and most in parentheses;"
         " ratios are taken turn by turn. The one-minute load was"
         f" {results['load']:.1f} at the end. Whole processes: CPU and peak memory are the clients' own, as the"
         " operating system counts them, memory summed over the processes of a pipe. MB are those of the source's"
         f" binary COPY. {start} A way with ~ was given a part of the table, and its seconds are what the whole would"
         " take at that rate. Values were compared on the servers, with what the source's own SQL gives."
     )
+
+
+def _turns(match: dict[str, Any]) -> int:
+    """How often the yardstick was counted."""
+    return sum(cost is not None for way in match["ways"] if way["name"] == YARDSTICK for cost in way["costs"])
 
 
 def summary(results: dict[str, Any]) -> str:

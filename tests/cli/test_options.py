@@ -114,7 +114,7 @@ CONTRADICTIONS = [
 def test_contradictions(words: list[str], message: str) -> None:
     job = parsed(*words)
     with pytest.raises(click.UsageError, match=message):
-        check(job, job["dry_run"], job["report"], job["profile"])
+        check(job, job["dry_run"], job["report"], job["preview"], job["profile"])
 
 
 @pytest.mark.parametrize(
