@@ -156,6 +156,12 @@ class StoppedError(CopypumpError):
     exit_code = ExitCode.RESUMABLE
 
 
+class TooManyRejectsError(CopypumpError):
+    """More rows were rejected than may be."""
+
+    exit_code = ExitCode.TOO_MANY_REJECTS
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM: travels wherever Ctrl-C does, and ends with its own exit code."""
 

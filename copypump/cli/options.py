@@ -15,6 +15,7 @@ from copypump.cli.output import Face
 from copypump.codec.policy import Policy
 from copypump.engine.modes import MODES
 from copypump.engine.options import (
+    ABORT,
     AUTO,
     CONFLICTS,
     DEFAULT_BATCH_BYTES,
@@ -24,6 +25,7 @@ from copypump.engine.options import (
     DEFAULT_RETRIES,
     MAX_BATCH_BYTES,
     MAX_JOBS,
+    ON_ERROR,
     WORKERS,
 )
 from copypump.engine.splits.chunk import SPLITS
@@ -274,6 +276,25 @@ landing = together(
         callback=_dedupe,
         help="With --key: which of the source's rows of one key lands, by the order of a column, NULL last."
         " Without it, a key that two rows have is an error.",
+    ),
+    click.option(
+        "--on-error",
+        type=click.Choice(ON_ERROR),
+        default=ABORT,
+        show_default=True,
+        help="What becomes of rows that the target, a transform, a check or a cast refuses; reject: they"
+        " go to a table, and the others land.",
+    ),
+    click.option(
+        "--rejects",
+        metavar="[SCHEMA.]TABLE|FILE",
+        help="Where rejected rows go: a table on the target, made if it is missing, or also a .parquet or"
+        " .jsonl file, written at the end; by default the table rejects beside the ledger.",
+    ),
+    click.option(
+        "--max-rejects",
+        metavar="N|P%",
+        help="Stop when more rows than these are rejected, or more in a hundred.",
     ),
     click.option("--create", is_flag=True, help="Make the target table from what arrives, if it is missing."),
 )

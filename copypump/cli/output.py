@@ -186,6 +186,7 @@ def summary(report: Report) -> str:
         f"      {megabytes(report.bytes_read)} read, {megabytes(report.bytes_written)} written"
         f" ({megabytes(report.bytes_read / seconds)}/s); bottleneck: {report.bottleneck}",
         *_chunk_lines(report),
+        *([f"      {report.tally.rejected:,} rows rejected, to {report.rejects}"] if report.rejects else ()),
         f"      {'stage':<10}{'busy':>9}{'waiting':>11}",
     ]
     lines += [f"      {name:<10}{s.busy:>7.2f} s{s.waiting:>9.2f} s" for name, s in report.stages.items()]

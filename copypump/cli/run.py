@@ -13,6 +13,7 @@ import click
 from copypump.cli import logs, options, output
 from copypump.cli.config_file import Configured
 from copypump.cli.progress import Display, display
+from copypump.errors import ExitCode
 
 if TYPE_CHECKING:
     from copypump.engine.report import Report
@@ -95,6 +96,8 @@ def reporting(path: str | None, shown: Display) -> Iterator[Said]:
         output.save(path, said.report.as_dict())
     if path != "-":
         output.result(output.summary(said.report))
+    if said.report.tally.rejected:
+        click.get_current_context().exit(ExitCode.REJECTS)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ from copypump.engine.loading import Phase, Step
 from copypump.engine.moving import OnProgress
 from copypump.engine.origin import begin_origin
 from copypump.engine.plan import Plan
+from copypump.engine.rejects.limit import Limit
 from copypump.engine.report import Counters, Report, Tally
 from copypump.engine.retries import Retry, classify
 from copypump.engine.sessions import Interrupts, Readers, SnapshotLost, Writers
@@ -190,8 +191,20 @@ class _Run:
             commit(session)
         self._report.snapshots.append(readers.snapshot)
         self._job = Job(
-            plan, self._ledger, plan.run, epoch, snapshot, landed, readers, self._writers, self.interrupts
-        )
+            plan, self._ledger, plan.run, epoch, snapshot, landed, readers, self._writers, self.interrupts,
+            self._limit(),
+        )  # fmt: skip
+
+    def _limit(self) -> Limit | None:
+        """What counts the run's rejects; those of its committed chunks are in the table already."""
+        rejecting = self._plan.rejecting
+        if rejecting is None:
+            return None
+        with self._writing() as session:
+            rejecting.table.make(session)
+            rejected = rejecting.table.count(session, self._plan.run)
+            session.rollback()
+        return rejecting.limit(sum(done.rows_written for done in self._done) + rejected, rejected)
 
     def _prepare(self) -> tuple[Table, int]:
         """Make the ledger, put the run in, and do the first steps, all in one transaction."""
@@ -271,6 +284,8 @@ class _Run:
         for step in restart:
             step.run(session, self._report.tally)
         self._ledger.start_over(session, plan.run)
+        if plan.rejecting is not None:
+            plan.rejecting.table.forget(session, plan.run)
         self._report.warn(f"the load starts over: {landed:,} rows that had landed are taken away")
         self._done = []
 
@@ -322,6 +337,7 @@ class _Run:
     def finish(self, on_progress: OnProgress | None) -> None:
         """Do the phases after the last chunk, and say in the ledger that the run is done."""
         assert self._coordinator is not None
+        self._judge_rejects()
         for phase in self._plan.loading.finish:
             if on_progress is not None:
                 on_progress(self._coordinator.progress(0, phase.name))
@@ -331,6 +347,17 @@ class _Run:
             commit(session)
         if on_progress is not None:
             on_progress(self._coordinator.progress(0))
+
+    def _judge_rejects(self) -> None:
+        """Count the rows that all chunks rejected, and hold them to the limit once more."""
+        rejecting, coordinator = self._plan.rejecting, self._coordinator
+        if rejecting is None or coordinator is None:
+            return
+        with self._writing() as session:
+            rejected = rejecting.table.count(session, self._plan.run)
+            session.rollback()
+        self._report.tally.rejected = rejected
+        rejecting.limit(sum(done.rows_written for done in coordinator.done) + rejected, rejected).end()
 
     def _do(self, phase: Phase) -> None:
         if not phase.apart:

@@ -75,6 +75,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "transform": _transform(plan),
         "columns": [_column(plan, mapped) for mapped in plan.mapping.mapped],
         "left_out": list(_left_out(plan)),
+        "rejects": plan.rejecting.as_dict() if plan.rejecting else None,
         "batches": {"rows": plan.options.batch_rows, "bytes": plan.options.batch_bytes},
         "split": {
             "name": plan.split.name,
@@ -249,6 +250,7 @@ def describe(plan: Plan) -> str:
         f"mode      {shown['mode']['name'] or 'append, to an empty table only'}",
         f"transform {', '.join(transform['functions']) or 'none'}",
         *(f"check     {check}" for check in transform["checks"]),
+        *(plan.rejecting.describe() if plan.rejecting else ()),
         f"batches   up to {shown['batches']['rows']:,} rows, about {shown['batches']['bytes']:,} bytes",
         f"split     {split_line(shown)}",
     ]

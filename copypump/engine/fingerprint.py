@@ -15,7 +15,17 @@ from copypump.postgres.catalog import Table
 
 # Options that change how fast a run is, or how it is watched, and nothing of what lands.
 FREE = frozenset(
-    {"jobs", "retries", "batch_rows", "batch_bytes", "pythonpath", "run_id", "ledger_schema", "workers"}
+    {
+        "jobs",
+        "retries",
+        "batch_rows",
+        "batch_bytes",
+        "pythonpath",
+        "run_id",
+        "ledger_schema",
+        "max_rejects",
+        "workers",
+    }
 )
 
 # Decided once, when the run begins: its chunks stand in the ledger.

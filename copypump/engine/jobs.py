@@ -17,8 +17,9 @@ from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponent
 from copypump.engine.itself import watched
 from copypump.engine.landing import hold
 from copypump.engine.ledger import Committed, Ledger
-from copypump.engine.moving import move_rows
+from copypump.engine.moving import Attempt, move_rows
 from copypump.engine.plan import Plan
+from copypump.engine.rejects.limit import Limit
 from copypump.engine.report import Counters
 from copypump.engine.retries import Retry, classify
 from copypump.engine.sessions import Interrupts, Readers, Writers
@@ -43,7 +44,7 @@ class Job:
     """A run under way, as its workers see it.
 
     `landed` is the target table as `prepare` left it, `snapshot` the number of the run's snapshot that its
-    readers hold.
+    readers hold. `limit` counts the rejects, where rows may be rejected.
     """
 
     plan: Plan
@@ -55,6 +56,7 @@ class Job:
     readers: Readers
     writers: Writers
     interrupts: Interrupts
+    limit: Limit | None = None
 
 
 class Attempts:
@@ -126,7 +128,8 @@ def move_chunk(job: Job, chunk: Chunk, counters: Counters, warn: Callable[[str],
         enter_chunk(writer, plan, job.landed)
         copy = chunk_copy(plan.origin, plan.options, chunk)
         with watched(reader, writer, plan, interrupt):
-            warnings = move_rows(plan, copy, reader, writer, interrupt, counters)
+            attempt = None if job.limit is None else Attempt(job.run, chunk.number, job.limit)
+            warnings = move_rows(plan, copy, reader, writer, interrupt, counters, attempt=attempt)
         done = Committed(
             chunk.number, job.snapshot, counters.rows_read, counters.rows_written, counters.bytes_read,
             counters.bytes_written, time.perf_counter() - began,

@@ -28,7 +28,7 @@ from copypump.postgres.values import Param
 SCHEMA = "copypump"
 
 # "copypump" in ASCII: under this lock two runs do not make the ledger at once.
-_MAKING = 0x636F707970756D70
+MAKING = 0x636F707970756D70
 
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS {schema};
@@ -186,7 +186,7 @@ class Ledger:
         """
         if self.exists(session):
             return
-        session.execute("SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int8)", [_MAKING])
+        session.execute("SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int8)", [MAKING])
         try:
             for statement in _TABLES.split(";"):
                 session.execute(self._sql(statement))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from psycopg import sql
 
 from copypump.codec.framing import Framer
 from copypump.engine.pipeline import Feed, Pipeline, Receiver, WireFeed
 from copypump.engine.plan import Plan
+from copypump.engine.rejects.feed import SiftingFeed
+from copypump.engine.rejects.limit import Limit
+from copypump.engine.rejects.reshaping import SiftingReshaper
+from copypump.engine.rejects.sifting import InputRows
 from copypump.engine.report import Counters, Progress
 from copypump.engine.reshape import Reshaper
 from copypump.engine.sink import Sink
@@ -29,6 +34,15 @@ JOIN_SECONDS = 3.0
 OnProgress = Callable[[Progress], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a chunk, where rows are rejected: its run's name, its number, and who counts them."""
+
+    run: str
+    chunk: int
+    limit: Limit
+
+
 def move_rows(
     plan: Plan,
     copy: sql.Composable,
@@ -38,8 +52,11 @@ def move_rows(
     counters: Counters,
     on_progress: OnProgress | None = None,
     interval: float = 0.5,
+    attempt: Attempt | None = None,
 ) -> list[str]:
     """Move what `copy` reads into the plan's sink, staging table included; give the decoder's warnings.
+
+    Rows are rejected as the plan says, and counted by the `attempt`, which is not None then.
 
     Raises:
         CopypumpError: the sessions remain to be rolled back.
@@ -52,9 +69,14 @@ def move_rows(
         copy_out = Source(source)
         copy_out.start(copy)
         feed, reshaper = middle(plan, copy_out, counters)
-        move(
-            feed, reshaper, target, sink, interrupt, counters, on_progress, interval
-        )  # fmt: skip
+        if plan.rejecting is None:
+            receiver: Receiver = open_sink(target, sink)
+            move(feed, reshaper, receiver, interrupt, counters, on_progress, interval)
+        else:
+            assert attempt is not None
+            blocks = plan.rejecting.open(target, attempt.run, attempt.chunk, attempt.limit)
+            move(feed, reshaper, blocks, interrupt, counters, on_progress, interval)
+            counters.rows_written = blocks.landed
         sink.finish(target, plan.destination.name, counters.rows_written)
     except TargetError as error:
         raise plan.loading.told(error) from None
@@ -64,21 +86,20 @@ def move_rows(
 def move(
     feed: Feed,
     reshaper: Reshaper | None,
-    target: Session,
-    sink: Sink,
+    receiver: Receiver,
     interrupt: Interrupt,
     counters: Counters,
     on_progress: Callable[[Progress], None] | None,
     interval: float,
 ) -> None:
-    """Run the pipeline into the sink's COPY, and stop all of its threads if it ends any other way.
+    """Run the pipeline into a COPY that has begun, and stop all of its threads if it ends any other way.
 
     Raises:
         CopypumpError: the sessions remain to be rolled back.
         Aborted: the interrupt was set from outside; likewise.
 
     """
-    pipeline = Pipeline(feed, reshaper, open_sink(target, sink), interrupt, counters)
+    pipeline = Pipeline(feed, reshaper, receiver, interrupt, counters)
     try:
         pipeline.run(on_progress, interval)
         interrupt.check()  # the pipeline's threads do not tell that they were ended from outside
@@ -106,10 +127,20 @@ def middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Re
     decoder = None if decoding is None else decoding.decoder()
     rows = options.batch_rows if decoder is None else decoder.most_rows(options.batch_rows)
     framer = Framer(len(plan.origin.columns), positions=positions, batch_rows=rows)
-    feed = WireFeed(source, framer, decoder, plan.rewriter, options.batch_bytes, options.batch_rows, counters)
-    if decoding is None:
-        return feed, None
+    sizes = options.batch_bytes, options.batch_rows
+    if decoder is None or decoding is None:
+        return WireFeed(source, framer, None, plan.rewriter, *sizes, counters), None
     stages = counters.stages
+    if plan.rejecting is not None:
+        shown = InputRows(plan.origin.columns)
+        return (
+            SiftingFeed(source, framer, decoder, plan.rewriter, *sizes, counters, shown),
+            SiftingReshaper(
+                decoding, plan.transform, plan.mapping, options.batch_bytes, stages["transform"],
+                stages["encode"], shown,
+            ),
+        )  # fmt: skip
+    feed = WireFeed(source, framer, decoder, plan.rewriter, *sizes, counters)
     reshaper = Reshaper(
         decoding, plan.transform, plan.mapping, options.batch_bytes, stages["transform"], stages["encode"]
     )

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 from copypump.codec.policy import POLICIES
 from copypump.engine.modes import MODES, LoadMode
+from copypump.engine.rejects.limit import MaxRejects
 from copypump.engine.splits.chunk import SPLITS
 from copypump.errors import UsageError
 
@@ -28,6 +29,7 @@ DEFAULT_CHUNK_BYTES = 256 << 20
 DEFAULT_RETRIES = 5
 DEFAULT_LEDGER = "copypump"
 AUTO = "auto"
+ABORT, REJECT = ON_ERROR = ("abort", "reject")
 AUTO_JOBS = 4  # the most that "auto" chooses: the servers have others to serve
 MAX_JOBS = 256
 WORKERS = ("threads", "processes")
@@ -80,6 +82,11 @@ class PumpOptions(TypedDict, total=False):
         retries: how many times a chunk is tried again.
         ledger_schema: the schema of the ledger on the target.
         workers: "threads", or "processes" for transforms that hold the GIL; these must be importable.
+        on_error: what becomes of rows that the target, a transform, a check or a cast refuses: "abort" the
+            run, or "reject" them, and land the others.
+        rejects: where rejected rows go: a table on the target, `[SCHEMA.]NAME`, or a `.parquet` or `.jsonl`
+            file; by default the table `rejects` beside the ledger.
+        max_rejects: how many rows may be rejected before the run stops: a number, or a share as "0.5%".
 
     """
 
@@ -110,6 +117,9 @@ class PumpOptions(TypedDict, total=False):
     retries: int
     ledger_schema: str
     workers: str
+    on_error: str
+    rejects: str | None
+    max_rejects: int | str | None
 
 
 class Dedupe(NamedTuple):
@@ -162,6 +172,9 @@ class Options:
     retries: int = DEFAULT_RETRIES
     ledger_schema: str = DEFAULT_LEDGER
     workers: str = "threads"
+    on_error: str = ABORT
+    rejects: str | None = None
+    max_rejects: int | str | None = None
 
     @classmethod
     def of(cls, **options: Unpack[PumpOptions]) -> Options:
@@ -203,6 +216,14 @@ class Options:
             raise UsageError(f"batch_bytes must lie between 1 and {MAX_BATCH_BYTES:,}")
 
         self._check_chunks()
+        self._check_rejects()
+
+    def _check_rejects(self) -> None:
+        if self.on_error not in ON_ERROR:
+            raise UsageError(f"on_error is one of {', '.join(ON_ERROR)}, not {self.on_error!r}")
+        if self.on_error == ABORT and (self.rejects is not None or self.max_rejects is not None):
+            raise UsageError("rejects and max_rejects go with on_error='reject'")
+        MaxRejects.of(self.max_rejects)
 
     def _check_key(self) -> None:
         mode = self.load_mode

@@ -27,6 +27,7 @@ from copypump.engine.mapping import Hidden, Mapping, Value, make_mapping
 from copypump.engine.modes import LoadMode
 from copypump.engine.options import AUTO, Options, is_text
 from copypump.engine.origin import Origin, is_raw, plan_origin
+from copypump.engine.rejects.planned import Rejecting, plan_rejecting
 from copypump.engine.reshape import Decoding
 from copypump.engine.sink import cast_on_target, staged
 from copypump.engine.splits import Chunk, Split, choose_split
@@ -69,7 +70,7 @@ class Plan:
 
     `rewriter` is None where it would have nothing to do. `many`: chunks commit one by one, with a ledger, in
     which the run is called `run`; else all is one transaction. `around` is known of a plan that is only made
-    to be printed, `preview` where somebody wants to see rows.
+    to be printed, `preview` where somebody wants to see rows. `rejecting` is None where bad rows abort.
     """
 
     options: Options
@@ -86,6 +87,7 @@ class Plan:
     many: bool
     run: str
     servers: Servers
+    rejecting: Rejecting | None
     warnings: tuple[str, ...]
     around: Around | None = None
     preview: Preview | None = None
@@ -97,9 +99,14 @@ class Plan:
         return (
             *((create.as_string(),) if create else ()),
             *self.loading.before,
-            *self.loading.sink.statements,
+            *self.landing_statements,
             *self.loading.after,
         )
+
+    @property
+    def landing_statements(self) -> tuple[str, ...]:
+        """Those by which the rows of a chunk land."""
+        return self.rejecting.statements if self.rejecting else self.loading.sink.statements
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as plain values, ready for JSON; `engine.description` documents its keys."""
@@ -171,6 +178,7 @@ def make_plan(
     loading = make_loading(
         Landing(target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run)
     )
+    rejecting = plan_rejecting(target, destination, mapping, loading, options, run or new_run_id())
     hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)}
     if transform is not None and transform.checks:
         hidden |= set(_checked(transform, origin.columns, fields, unread, output))
@@ -192,6 +200,7 @@ def make_plan(
         many=many,
         run=run,
         servers=Servers(source.server_version, target.server_version),
+        rejecting=rejecting,
         warnings=(
             *_warnings(origin, destination, options.load_mode),
             *loading.warnings,

@@ -200,7 +200,7 @@ class _Here:
             stack.callback(writers.close)
             self.job = Job(
                 plan, Ledger(options.ledger_schema), spec.run, spec.epoch, spec.snapshot, landed, readers,
-                writers, self.interrupts,
+                writers, self.interrupts, plan.rejecting.limit() if plan.rejecting else None,
             )  # fmt: skip
             self.close = stack.pop_all().close
 

@@ -75,7 +75,7 @@ class Tally:
 
     Each counts rows: of modes that merge, those `inserted`, `updated`, `unchanged` and `unmatched`;
     `duplicates` of a key that gave way to another row; and those of the inserted that are `keyless`, with
-    NULL in their key.
+    NULL in their key; in any mode those `rejected`.
     """
 
     inserted: int = 0
@@ -84,6 +84,7 @@ class Tally:
     unmatched: int = 0
     duplicates: int = 0
     keyless: int = 0
+    rejected: int = 0
 
     def add(self, other: Tally) -> None:
         """Count in what another phase has counted."""
@@ -142,7 +143,8 @@ class Report:
 
     `run` is the name in the ledger, where there is one: counts are then of all of its chunks that are
     committed, also by earlier processes, but `seconds`, `stages` and `retries` of this one. `snapshots` are
-    those under which chunks were read, in order.
+    those under which chunks were read, in order. `rejects` names the table, and the run in it, that
+    rejected rows went to; None where none could.
     """
 
     status: str
@@ -163,6 +165,7 @@ class Report:
     chunks_done: int = 0
     retries: int = 0
     snapshots: list[str] = field(default_factory=list)
+    rejects: str | None = None
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
 

@@ -26,6 +26,7 @@ from copypump.codec.types import pg_type
 from copypump.engine.checking import checked
 from copypump.engine.mapping import Hidden, Mapped, Value, Wire, same_values
 from copypump.engine.mapping import Mapping as ColumnMapping
+from copypump.engine.rejects.record import RejectedRows
 from copypump.engine.report import Stage
 from copypump.errors import TransformError
 from copypump.transforms import OnRejected, Transform
@@ -56,11 +57,15 @@ class Decoding:
 
 @dataclass(slots=True)
 class Decoded:
-    """One block beside the batch that was decoded from it (None of a stream that is Arrow already)."""
+    """One block beside the batch that was decoded from it (None of a stream that is Arrow already).
+
+    `refused` are rows before it that could not be decoded, where such are rejected.
+    """
 
     block: Block | None
     batch: pa.RecordBatch
     first_row: int
+    refused: tuple[RejectedRows, ...] = ()
 
 
 class Reshaper:
@@ -161,11 +166,15 @@ class Reshaper:
             for index, place in self._hidden.items()
         }
 
-    def _encode(self, batch: pa.RecordBatch, rows: int, decoded: Decoded) -> bytearray:
+    def _encode(
+        self, batch: pa.RecordBatch, rows: int, decoded: Decoded, row_ids: pa.Array[Any] | None = None
+    ) -> bytearray:
+        """Encode a batch; or the rows `row_ids` of the block, where no transform made the batch."""
         way = self._way
         if way is None or not batch.schema.equals(way.schema):
             way = self._way = self._find_way(batch.schema, decoded.batch.schema)
-        row_ids = self._row_ids(batch, decoded)
+        if row_ids is None:
+            row_ids = self._row_ids(batch, decoded)
         arrays: list[pa.Array[Any] | None] = []
         for step in way.steps:
             array = None

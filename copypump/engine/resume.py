@@ -13,7 +13,7 @@ from copypump.engine.ledger import Record
 from copypump.engine.moving import OnProgress
 from copypump.engine.options import DEFAULT_LEDGER, Options
 from copypump.engine.report import Counters, Report
-from copypump.engine.run import planned, reported
+from copypump.engine.run import planned, reported, write_rejects
 from copypump.errors import RefusedError, Side
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.session import Where
@@ -66,6 +66,7 @@ def resume(
                     plan, source, target, src, dst, report, counters, on_progress, progress_interval,
                     interrupt, resumed=record, new_snapshot=new_snapshot,
                 )  # fmt: skip
+                write_rejects(plan, target, report)
         finally:
             interrupt.close()
     return report

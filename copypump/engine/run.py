@@ -18,7 +18,7 @@ from copypump.engine.fingerprint import loaded_split
 from copypump.engine.itself import refuse_itself, watched
 from copypump.engine.landing import begin_landing, finish_landing
 from copypump.engine.ledger import Record
-from copypump.engine.moving import OnProgress, move_rows
+from copypump.engine.moving import Attempt, OnProgress, move_rows
 from copypump.engine.options import Options
 from copypump.engine.origin import begin_origin
 from copypump.engine.plan import Around, Plan, make_plan
@@ -127,9 +127,31 @@ def run(
                     )  # fmt: skip
                 else:
                     _run_whole(plan, source, target, interrupt, report, counters, on_progress, interval)
+                write_rejects(plan, target, report)
         finally:
             interrupt.close()
     return report
+
+
+def write_rejects(plan: Plan, target: Session, report: Report) -> None:
+    """Say where a run's rejected rows are, and write the file of them that the user wants.
+
+    The run is done by then, so that a file which cannot be written is a warning.
+    """
+    rejecting = plan.rejecting
+    if rejecting is None:
+        return
+    run = plan.run or rejecting.run
+    report.rejects = f"{rejecting.table}, run {run}"
+    if rejecting.file is None:
+        return
+    from copypump.engine.rejects.files import write_file
+
+    target.rollback()
+    try:
+        write_file(target, rejecting.table, run, rejecting.file)
+    except CopypumpError as error:
+        report.warn(f"the file of rejected rows was not written; they are in {rejecting.table}: {error}")
 
 
 def _run_whole(
@@ -144,13 +166,20 @@ def _run_whole(
 ) -> None:
     """Everything in one transaction, through one COPY."""
     options = plan.options
+    attempt = None
+    if plan.rejecting is not None:
+        plan.rejecting.table.make(target)
+        attempt = Attempt(plan.rejecting.run, 1, plan.rejecting.limit())
     begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
     with watched(source, target, plan, interrupt):
         landed = begin_landing(target, plan.destination, plan.mapping, options, plan.loading, report.tally)
         report.target = str(landed)
         report.warnings += move_rows(
-            plan, plan.origin.copy, source, target, interrupt, counters, on_progress, interval
+            plan, plan.origin.copy, source, target, interrupt, counters, on_progress, interval, attempt
         )
+        if attempt is not None:
+            attempt.limit.end()
+            report.tally.rejected = attempt.limit.rejected
     source.rollback()
     finish_landing(target, plan.loading, report)
     report.chunks_done = 1

@@ -75,7 +75,7 @@ def _many(plan: Plan) -> tuple[Transaction, ...]:
         Transaction("note the snapshot", Side.TARGET, (*begin, "COMMIT"), ledger=True),
         Transaction("read", Side.SOURCE, readers, EACH_WORKER, copies=_chunk_copy(plan)),
         Transaction(
-            "load", Side.TARGET, (*begin, *loading.sink.statements, "COMMIT"), EACH_CHUNK, ledger=True
+            "load", Side.TARGET, (*begin, *plan.landing_statements, "COMMIT"), EACH_CHUNK, ledger=True
         ),
     ]
     for phase in loading.finish:

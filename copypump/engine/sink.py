@@ -213,7 +213,7 @@ def make_sink(
     settings = (RAW,) if raw and is_raw(target) else ()
     if not cast:
         return Sink(copy_into(destination.identifier, columns, freeze=freeze), settings=settings)
-    _refuse_staging(target, destination)
+    refuse_staging(target, destination, "text is cast")
     names = [sql.Identifier(column.name) for column in columns]
     values = [
         sql.SQL("{}::{}").format(name, sql.SQL(cast[column.name].declared)) if column.name in cast else name
@@ -241,21 +241,22 @@ def create_staging(columns: Sequence[Column]) -> sql.Composable:
     return sql.SQL("CREATE TEMPORARY TABLE copypump_staging ({}) ON COMMIT DROP").format(body)
 
 
-def _refuse_staging(target: Session, destination: Destination) -> None:
+def refuse_staging(target: Session, destination: Destination, what: str) -> None:
+    """RefusedError where rows cannot go through a temporary table; `what` happens there, for messages."""
     query = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')"
     if not target.execute(query)[0][0]:
         raise RefusedError(
-            "text is cast through a temporary table, which the role may not make",
+            f"{what} through a temporary table, which the role may not make",
             side=Side.TARGET,
             table=destination.name,
-            hint="GRANT TEMPORARY ON DATABASE, or let the text land in a text column",
+            hint="GRANT TEMPORARY ON DATABASE",
         )
     if destination.table is not None and destination.table.has_rules:
         raise RefusedError(
-            "text is cast by an INSERT, which fires the rules of this table; COPY does not",
+            f"{what} by an INSERT, which fires the rules of this table; COPY does not",
             side=Side.TARGET,
             table=destination.name,
-            hint="drop the rules, or let the text land in a text column",
+            hint="drop the rules",
         )
 
 

@@ -16,7 +16,7 @@ from copypump.engine.destination import find_landing, plan_destination
 from copypump.engine.landing import begin_landing, finish_landing
 from copypump.engine.loading import Landing, make_loading
 from copypump.engine.mapping import make_mapping
-from copypump.engine.moving import OnProgress, move
+from copypump.engine.moving import OnProgress, move, open_sink
 from copypump.engine.options import CONFLICTS, DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, Options
 from copypump.engine.origin import begin_origin, plan_origin
 from copypump.engine.pipeline import ArrowFeed, WireFeed
@@ -258,8 +258,8 @@ def write(
         reshaper = Reshaper(None, None, mapping, batch_bytes, stages["transform"], stages["encode"])
         feed = ArrowFeed(reader, counters)
         loading.sink.begin(target)
-        sink = loading.sink
-        move(feed, reshaper, target, sink, interrupt, counters, on_progress, progress_interval)
+        receiver = open_sink(target, loading.sink)
+        move(feed, reshaper, receiver, interrupt, counters, on_progress, progress_interval)
         loading.sink.finish(target, destination.name, counters.rows_written)
         finish_landing(target, loading, report)
     return report

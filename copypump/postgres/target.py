@@ -126,7 +126,8 @@ class Target:
                 found = exchange.end_copy(session.pgconn, interrupt=session.interrupt)
         finally:
             self.waited_ns += time.monotonic_ns() - began
-        rows = found[-1].command_tuples if found else None
+        # Other statements may follow the COPY in its query.
+        rows = next((result.command_tuples for result in found if result.command_tuples is not None), None)
         if rows is None:
             raise TargetError("the server ended COPY without saying how many rows it took", side=session.side)
         return rows

@@ -1,0 +1,137 @@
+"""What a plan decides of rejecting: where bad rows go, how many may, and the very statements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from copypump.codec.column import Column
+from copypump.engine.destination import Destination
+from copypump.engine.loading import Loading
+from copypump.engine.mapping import Mapping
+from copypump.engine.options import REJECT, Options
+from copypump.engine.rejects.blocks import BLOCK_BYTES, BlockTarget, in_block
+from copypump.engine.rejects.landing import make_statements
+from copypump.engine.rejects.limit import Limit, MaxRejects
+from copypump.engine.rejects.rules import Rules, find_rules
+from copypump.engine.rejects.table import RejectTable
+from copypump.engine.sink import copy_into, refuse_staging
+from copypump.errors import RefusedError, Side
+from copypump.postgres.catalog import find_table
+from copypump.postgres.session import Session
+
+# The modes whose rows COPY puts straight into the target; why the others do not go with it.
+_MODES = (None, "append", "truncate")
+_WHY_NOT = {
+    "replace": "its rows land in a new table, whose constraints are made after they are there",
+    "insert": "its rows land by INSERTs, whose rows the server does not tell",
+}
+_MERGES = "its rows wait in a staging table, and are merged at once when all are there"
+
+# Deferred constraints, too, are checked when a block ends, and not by the COMMIT.
+_AT_ONCE = "SET CONSTRAINTS ALL IMMEDIATE"
+
+FILES = (".parquet", ".jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejecting:
+    """How one run rejects rows. `run` is its name in the table; `file` is written from that at the end."""
+
+    table: RejectTable
+    run: str
+    most: MaxRejects
+    file: str | None
+    copy: sql.Composable
+    columns: tuple[Column, ...]
+    destination: Destination
+    statements: tuple[str, ...]
+
+    def limit(self, rows: int = 0, rejected: int = 0) -> Limit:
+        """What counts the rejects of the run, of which so many rows were seen before."""
+        return Limit(self.most, rows, rejected)
+
+    def open(self, session: Session, run: str, chunk: int, limit: Limit) -> BlockTarget:
+        """What takes the rows of a chunk, in the session's transaction, which holds the target's lock."""
+        table = find_table(session, self.destination.name)
+        assert table is not None
+        session.execute(_AT_ONCE)
+        rules = find_rules(session, table, self.columns)
+        identifier = self.destination.identifier
+        statements = make_statements(identifier, self.columns, rules, self.table, run, chunk)
+        return BlockTarget(
+            session, self.copy, statements, self.columns, self.destination.name, self.table, run,
+            chunk, limit,
+        )  # fmt: skip
+
+    def as_dict(self) -> dict[str, str | None]:
+        """For the plan as plain values."""
+        return {"table": str(self.table), "run": self.run, "file": self.file}
+
+    def describe(self) -> list[str]:
+        """Lines for the plan."""
+        return [
+            f"bad rows  to {self.table} on the target, as run {self.run}, and the others land"
+            + (f"; then to the file {self.file}" if self.file else ""),
+            f"    rows go in by blocks of about {BLOCK_BYTES:,} bytes, each under a savepoint, so that none"
+            " are frozen; deferred constraints are checked when a block ends",
+        ]
+
+
+def plan_rejecting(
+    target: Session, destination: Destination, mapping: Mapping, loading: Loading, options: Options, run: str
+) -> Rejecting | None:
+    """Decide how bad rows are rejected; None where they abort the run.
+
+    Raises:
+        RefusedError: the mode, or the way of the rows into the target, does not go with it.
+
+    """
+    if options.on_error != REJECT:
+        return None
+    mode = options.mode
+    if mode not in _MODES:
+        why = _WHY_NOT.get(str(mode), _MERGES)
+        raise RefusedError(
+            f"mode {mode} does not go with --on-error reject: {why}",
+            hint="reject with --mode append into a table of its own, and go on from there",
+        )
+    if loading.sink.staging is not None:
+        names = ", ".join(f'"{column.name}"' for column in loading.sink.cast)
+        raise RefusedError(
+            f"text that the target casts does not go with --on-error reject: {names}",
+            side=Side.TARGET,
+            table=destination.name,
+            hint="let the columns be read as what they are, or land in text",
+        )
+    refuse_staging(target, destination, "rows that were refused are landed")
+    columns = tuple(mapped.column for mapped in mapping.mapped)
+    file = options.rejects if options.rejects and options.rejects.lower().endswith(FILES) else None
+    table = RejectTable.of(None if file else options.rejects, options.ledger_schema)
+    is_made = table.is_there(target)
+    copy = copy_into(destination.identifier, columns)
+    landed = destination.table
+    rules = (
+        find_rules(target, landed, columns)
+        if landed is not None
+        else Rules(sql.Identifier(destination.name), destination.identifier)
+    )
+    made = make_statements(destination.identifier, columns, rules, table, run, 1)
+    statements = (
+        *(() if is_made else (statement.as_string() for statement in table.statements)),
+        _AT_ONCE,
+        in_block(copy.as_string()),
+        "-- for each block that is refused:",
+        *(
+            statement.as_string()
+            for statement in (
+                *made.make, made.copy, *made.find,
+                *(one for one, _ in made.orphans), *made.wait, *(one for _, one in made.orphans),
+                made.insert, made.insert_slowly, made.keep,
+            )
+        ),
+    )  # fmt: skip
+    return Rejecting(
+        table, run, MaxRejects.of(options.max_rejects), file, copy, columns, destination, statements
+    )

@@ -1,0 +1,131 @@
+"""The table of rejects on the target: a row for each row that did not land, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from copypump.engine.ledger import MAKING
+from copypump.errors import CopypumpError, RefusedError, Side
+from copypump.postgres.commit import commit
+from copypump.postgres.names import parse_name, show_name
+from copypump.postgres.session import Session
+
+DEFAULT_NAME = "rejects"
+
+# Name, type and what else is said of each column, in order.
+_COLUMNS = (
+    ("run", "pg_catalog.text NOT NULL"),
+    ("chunk", "pg_catalog.int4 NOT NULL"),
+    ("stage", "pg_catalog.text NOT NULL"),
+    ("reason", "pg_catalog.text NOT NULL"),
+    ("sqlstate", "pg_catalog.text"),
+    ("constraint_name", "pg_catalog.text"),
+    ("column_name", "pg_catalog.text"),
+    ("row", "pg_catalog.jsonb NOT NULL"),
+    ("rejected", "pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RejectTable:
+    """The table's name, and the statements on it."""
+
+    schema: str | None
+    name: str
+
+    @classmethod
+    def of(cls, name: str | None, ledger_schema: str) -> RejectTable:
+        """The user's, as `[SCHEMA.]NAME`, or the one that is kept beside the ledger."""
+        if name is None:
+            return cls(ledger_schema, DEFAULT_NAME)
+        return cls(*parse_name(name))
+
+    def __str__(self) -> str:
+        return show_name(*(part for part in (self.schema, self.name) if part is not None))
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The name for psycopg.sql."""
+        return sql.Identifier(*(part for part in (self.schema, self.name) if part is not None))
+
+    @property
+    def statements(self) -> tuple[sql.Composable, ...]:
+        """What makes the table, and its schema where one is named."""
+        body = ", ".join(f'"{name}" {rest}' for name, rest in _COLUMNS)
+        table = sql.SQL("CREATE TABLE IF NOT EXISTS {} (" + body + ")").format(self.identifier)
+        index = sql.SQL("CREATE INDEX ON {} (run)").format(self.identifier)
+        if self.schema is None:
+            return table, index
+        schema = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.schema))
+        return schema, table, index
+
+    def is_there(self, session: Session) -> bool:
+        """Whether the table is there (RefusedError: something else has its name)."""
+        query = """SELECT a.attname FROM pg_catalog.pg_attribute a
+                    WHERE a.attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1::pg_catalog.text)
+                      AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped"""
+        found = {name for (name,) in session.execute(query, [self.identifier.as_string()])}
+        lacking = [name for name, _ in _COLUMNS if name not in found]
+        if found and lacking:
+            raise RefusedError(
+                f"the table for rejected rows lacks the columns {', '.join(lacking)}",
+                side=Side.TARGET,
+                table=str(self),
+                hint="name another one, which is made if it is missing: --rejects",
+            )
+        return bool(found)
+
+    def make(self, session: Session) -> None:
+        """Make it, if it is missing, in a transaction of its own; before and after the session stands in one.
+
+        Others who load into other tables would wait for ours to end otherwise.
+        """
+        if self.is_there(session):
+            return
+        session.rollback()
+        session.begin_target()
+        session.execute("SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int8)", [MAKING])
+        try:
+            if not self.is_there(session):
+                for statement in self.statements:
+                    session.execute(statement)
+        except CopypumpError as error:
+            if error.sqlstate != "42501":
+                raise
+            raise RefusedError(
+                "the role may not make the table for rejected rows",
+                side=Side.TARGET,
+                table=str(self),
+                hint="name one that is there, or a schema where it may: --rejects SCHEMA.TABLE",
+            ) from None
+        commit(session)
+        session.begin_target()
+
+    def insert(self, run: str, chunk: int, rows: sql.Composable) -> sql.Composable:
+        """Put in what a query gives: stage, reason, sqlstate, constraint_name, column_name, row."""
+        return sql.SQL(
+            "INSERT INTO {} (run, chunk, stage, reason, sqlstate, constraint_name, column_name, row)"
+            " SELECT {}, {}, q.* FROM ({}) AS q"
+        ).format(self.identifier, sql.Literal(run), sql.Literal(chunk), rows)
+
+    def put(self, session: Session, run: str, chunk: int, records: str) -> None:
+        """Put in records: a JSON array of objects (see `engine.rejects.record`)."""
+        rows = sql.SQL(
+            "SELECT r OPERATOR(pg_catalog.->>) 'stage', r OPERATOR(pg_catalog.->>) 'reason',"
+            " r OPERATOR(pg_catalog.->>) 'sqlstate', NULL::pg_catalog.text,"
+            " r OPERATOR(pg_catalog.->>) 'column_name', r OPERATOR(pg_catalog.->) 'row'"
+            " FROM pg_catalog.jsonb_array_elements($1::pg_catalog.jsonb) AS r"
+        )
+        session.execute(self.insert(run, chunk, rows), [records])
+
+    def forget(self, session: Session, run: str) -> None:
+        """Take a run's rows out, in the transaction that takes away what it landed."""
+        query = sql.SQL("DELETE FROM {} WHERE run OPERATOR(pg_catalog.=) $1")
+        session.execute(query.format(self.identifier), [run])
+
+    def count(self, session: Session, run: str) -> int:
+        """How many rows of a run were rejected."""
+        query = sql.SQL("SELECT pg_catalog.count(*) FROM {} WHERE run OPERATOR(pg_catalog.=) $1")
+        return int(session.execute(query.format(self.identifier), [run])[0][0])

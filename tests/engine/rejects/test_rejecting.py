@@ -1,0 +1,205 @@
+"""What transforms, checks, the encoder and the decoder reject; limits, files, chunks, and ends of all kinds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+import copypump
+from copypump.cli import main
+from copypump.engine import api
+from copypump.engine.rejects import blocks
+from copypump.errors import ExitCode, RefusedError, TooManyRejectsError
+from tests.conftest import Pair
+from tests.servers import sql
+
+ROWS = 3000
+
+
+def source(src: str, dst: str, target: str = "id bigint PRIMARY KEY, age int, name text") -> None:
+    """Rows of which each hundredth has the age -1."""
+    sql(
+        src,
+        "CREATE TABLE t AS SELECT i::bigint AS id, CASE WHEN i % 100 = 7 THEN -1 ELSE i % 90 END AS age,"
+        f" 'person ' || i AS name FROM generate_series(1, {ROWS}) AS i",
+    )
+    sql(dst, f"CREATE TABLE t ({target})")
+
+
+def rejects(dst: str, what: str) -> list[tuple[object, ...]]:
+    return sql(dst, f"SELECT {what} FROM copypump.rejects ORDER BY 1")
+
+
+@copypump.reads("age")
+def grown(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return copypump.reject(batch, pc.less(batch.column("age"), 0), "too young")
+
+
+def test_a_transform_rejects_rows_which_are_shown_whole_as_they_came(pair: Pair) -> None:
+    source(*pair)
+    report = copypump.pump(*pair, table="t", transform=grown, on_error="reject")
+    assert (report.rows_written, report.tally.rejected) == (ROWS - 30, 30)
+    found = rejects(pair.dst, "(row->>'id')::int, row, stage, reason")
+    assert found[0] == (7, {"id": 7, "age": -1, "name": "person 7"}, "transform", "too young")
+    assert [number for number, *_ in found] == list(range(7, ROWS, 100))
+
+
+def test_a_check_rejects_rows(pair: Pair) -> None:
+    source(*pair)
+    report = copypump.pump(*pair, table="t", check="age >= 0", on_error="reject")
+    assert report.tally.rejected == 30
+    assert rejects(pair.dst, "DISTINCT stage, reason") == [("check", "age >= 0")]
+    assert sql(pair.dst, "SELECT count(*), min(age) FROM t") == [(ROWS - 30, 0)]
+
+
+def long_names(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Numbers and texts that do not fit, at rows that are not those of each other."""
+    ids = batch.column("id")
+    name = pc.if_else(
+        pc.equal(pc.subtract(ids, pc.multiply(pc.divide(ids, 50), 50)), 3), "x" * 40, batch.column("name")
+    )
+    columns = {"id": ids, "age": pc.multiply(batch.column("age"), pa.scalar(10**9)), "name": name}
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def test_the_encoder_finds_every_value_that_does_not_fit(pair: Pair) -> None:
+    source(*pair, "id bigint, age numeric(11, 1), name varchar(20)")
+    report = copypump.pump(*pair, table="t", transform=long_names, on_error="reject")
+    bad = {i for i in range(1, ROWS + 1) if i % 50 == 3 or (i % 100 != 7 and i % 90 >= 10)}
+    found = {number for (number,) in rejects(pair.dst, "(row->>'id')::int")}
+    assert found == bad
+    assert report.tally.rejected == len(bad)
+    assert rejects(pair.dst, "DISTINCT stage") == [("encode",)]
+    assert sql(pair.dst, "SELECT count(*) FROM t") == [(ROWS - len(bad),)]
+
+
+def test_the_encoder_of_columns_that_no_transform_sees(pair: Pair) -> None:
+    source(*pair, "id smallint, age int, name varchar(10)")
+    sql(pair.src, "UPDATE t SET id = id + 40000 WHERE id % 500 = 1")
+    report = copypump.pump(*pair, table="t", on_error="reject")
+    [(landed,)] = sql(pair.dst, "SELECT count(*) FROM t")
+    [(left,)] = sql(pair.src, "SELECT count(*) FROM t WHERE id < 32768 AND length(name) <= 10")
+    assert landed == left == ROWS - report.tally.rejected
+    assert {column for (column,) in rejects(pair.dst, "DISTINCT column_name")} == {"id", "name"}
+
+
+def same(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch
+
+
+def test_the_decoder_finds_every_value_that_arrow_has_no_place_for(pair: Pair) -> None:
+    sql(pair.src, "CREATE TABLE t AS SELECT i AS id, (CASE WHEN i % 7 = 0 THEN 'NaN' ELSE i::text END)::numeric(8, 2) AS v"
+        " FROM generate_series(1, 1000) AS i")  # fmt: skip
+    sql(pair.dst, "CREATE TABLE t (id int, v numeric(8, 2))")
+    report = copypump.pump(*pair, table="t", transform=same, on_error="reject")
+    assert report.tally.rejected == 142
+    assert [n for (n,) in rejects(pair.dst, "(row->>'id')::int")] == list(range(7, 1001, 7))
+    assert sql(pair.dst, "SELECT count(*) FROM t") == [(858,)]
+
+
+@pytest.mark.parametrize(("most", "stops"), [("29", True), ("30", False), ("0.5%", True), ("1%", False)])
+def test_too_many_rejects_stop_the_run(most: str, stops: bool, pair: Pair) -> None:
+    source(*pair, "id bigint, age int CHECK (age >= 0), name text")
+    if not stops:
+        assert copypump.pump(*pair, table="t", on_error="reject", max_rejects=most).tally.rejected == 30
+        return
+    with pytest.raises(TooManyRejectsError) as caught:
+        copypump.pump(*pair, table="t", on_error="reject", max_rejects=most)
+    assert caught.value.exit_code == ExitCode.TOO_MANY_REJECTS == 11
+    assert (
+        sql(pair.dst, "SELECT count(*) FROM t")
+        == sql(pair.dst, "SELECT count(*) FROM copypump.rejects")
+        == [(0,)]
+    )
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_the_rejects_are_written_to_a_file(ending: str, pair: Pair, tmp_path: Path) -> None:
+    source(*pair, "id bigint, age int CONSTRAINT grown CHECK (age >= 0), name text")
+    path = tmp_path / f"bad.{ending}"
+    copypump.pump(*pair, table="t", on_error="reject", rejects=str(path))
+    if ending == "jsonl":
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        ids = [row["row"]["id"] for row in rows]
+    else:
+        rows = pq.read_table(path).to_pylist()
+        ids = [json.loads(row["row"])["id"] for row in rows]
+    assert sorted(ids) == list(range(7, ROWS, 100))
+    assert {row["constraint_name"] for row in rows} == {"grown"}
+
+
+def test_they_go_to_a_table_of_the_users(pair: Pair) -> None:
+    source(*pair, "id bigint, age int CHECK (age >= 0), name text")
+    copypump.pump(*pair, table="t", on_error="reject", rejects='"Bad rows"')
+    assert sql(pair.dst, 'SELECT count(*) FROM public."Bad rows"') == [(30,)]
+
+
+@pytest.mark.parametrize("workers", ["threads"])
+def test_each_chunk_commits_its_own(workers: str, pair: Pair) -> None:
+    source(*pair, "id bigint PRIMARY KEY, age int CHECK (age >= 0), name text")
+    sql(pair.src, "ALTER TABLE t ADD PRIMARY KEY (id)")
+    report = copypump.pump(
+        *pair, table="t", mode="append", on_error="reject", jobs=2, split="key", chunk_bytes=60_000,
+        workers=workers,
+    )  # fmt: skip
+    assert report.chunks > 2
+    assert (report.rows_written, report.tally.rejected) == (ROWS - 30, 30)
+    assert len(rejects(pair.dst, "DISTINCT chunk")) > 1
+    assert rejects(pair.dst, "DISTINCT run") == [(report.run,)]
+
+
+def test_nothing_is_left_of_a_run_that_fails(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks have landed, and rows were rejected, when the run ends for another reason."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2000)
+    source(*pair, "id bigint, age int CHECK (age >= 0), name text")
+
+    def fails(batch: pa.RecordBatch) -> pa.RecordBatch:
+        if batch.num_rows and batch.column("id")[0].as_py() > 2000:
+            raise ValueError
+        return batch
+
+    with pytest.raises(copypump.TransformError):
+        copypump.pump(*pair, table="t", transform=fails, on_error="reject", batch_rows=100)
+    assert (
+        sql(pair.dst, "SELECT count(*) FROM t")
+        == sql(pair.dst, "SELECT count(*) FROM copypump.rejects")
+        == [(0,)]
+    )
+
+
+def test_a_trigger_that_drops_rows_is_an_error_still(pair: Pair) -> None:
+    source(*pair, "id bigint, age int CHECK (age >= 0), name text")
+    sql(
+        pair.dst,
+        """CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN IF NEW.id = 50 THEN RETURN NULL; END IF; RETURN NEW; END $$""",
+    )
+    sql(pair.dst, "CREATE TRIGGER drops BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION drop_row()")
+    with pytest.raises(copypump.TargetError, match="took 2,999"):
+        copypump.pump(*pair, table="t", on_error="reject")
+
+
+def test_a_plan_says_what_is_done_and_refuses_what_does_not_go(pair: Pair) -> None:
+    source(*pair, "id bigint PRIMARY KEY, age int CHECK (age >= 0), name text")
+    plan = api.plan(*pair, table="t", on_error="reject").describe()
+    for words in ("copypump.rejects", "SET CONSTRAINTS ALL IMMEDIATE", "copypump_block", "none are frozen"):
+        assert words in plan
+    with pytest.raises(RefusedError, match="mode replace does not go with --on-error reject"):
+        api.plan(*pair, table="t", on_error="reject", mode="replace")
+
+
+def test_the_command_ends_with_a_code_of_its_own(pair: Pair) -> None:
+    source(*pair, "id bigint, age int CHECK (age >= 0), name text")
+    flags = ["run", "--src", pair.src, "--dst", pair.dst, "--table", "t", "--no-progress"]
+    done = CliRunner().invoke(main, [*flags, "--on-error", "reject"])
+    assert done.exit_code == ExitCode.REJECTS == 10
+    assert "30 rows rejected, to copypump.rejects, run " in done.output
+    sql(pair.dst, "TRUNCATE t")
+    done = CliRunner().invoke(main, [*flags, "--on-error", "reject", "--max-rejects", "3"])
+    assert done.exit_code == 11
