@@ -16,16 +16,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def call(*words: str) -> subprocess.CompletedProcess[str]:
-    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    # A pytest within a worker of pytest's is none.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
-        [sys.executable, "-m", *words],
-        cwd=ROOT,
-        env=alone,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+        [sys.executable, "-m", *words], cwd=ROOT, env=kept, capture_output=True, text=True, timeout=120, check=False
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 

@@ -25,8 +25,6 @@ def zoos(pg15: Server, pg16: Server, pg18: Server) -> Iterator[Callable[[Way], Z
     """`zoos(way)`: the zoo on that way's servers, made when it is first asked for."""
     servers = {SYSTEM: pg15, "16": pg16, "18": pg18}
     with ExitStack() as stack:
-        # What makes the reading of large tables fast is a third of the cost of a pump of a small one.
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr(source, "GROW_BYTES", 1)
 
         @functools.cache
         def opened(way: Way) -> Zoo:
@@ -36,8 +34,10 @@ def zoos(pg15: Server, pg16: Server, pg18: Server) -> Iterator[Callable[[Way], Z
 
 
 @pytest.fixture
-def zoo(way: Way, zoos: Callable[[Way], Zoo]) -> Zoo:
+def zoo(way: Way, zoos: Callable[[Way], Zoo], monkeypatch: pytest.MonkeyPatch) -> Zoo:
     """The zoo of the way that the test is about."""
+    # What makes the reading of large tables fast is a third of the cost of a pump of a small one.
+    monkeypatch.setattr(source, "GROW_BYTES", 1)
     found = zoos(way)
     found.reconnect()
     return found
