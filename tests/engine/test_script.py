@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -28,9 +29,11 @@ _ENTRY = re.compile(
 )
 # What a run puts around what may fail, and what it writes into its ledger.
 _OUR_OWN = re.compile(
-    r"(ROLLBACK TO |RELEASE )?SAVEPOINT copypump_|(INSERT INTO|UPDATE) \"copypump\"\.(runs|chunks|steps)"
+    r"(SAVEPOINT|RELEASE|ROLLBACK TO) (SAVEPOINT )?copypump|(INSERT INTO|UPDATE) \"copypump\"\.(runs|chunks|steps)"
     r"|CREATE (SCHEMA|TABLE) IF NOT EXISTS \"copypump\""
 )
+# Mode insert executes one statement for several rows, of which the plan shows the first.
+_ROWS = re.compile(r"(?<=VALUES )(\([^()]*\))(, \([^()]*\))*$")
 
 
 def logged(text: str, planned: set[str]) -> list[tuple[str, ...]]:
@@ -39,12 +42,13 @@ def logged(text: str, planned: set[str]) -> list[tuple[str, ...]]:
     current: dict[str, list[str]] = {}
     for pid, found in _ENTRY.findall(text):
         statement = "\n".join(line.removeprefix("\t") for line in found.rstrip("\n").split("\n")).strip()
+        statement = _ROWS.sub(r"\1, ...", statement)
         parts = statement.split("; ") if statement.startswith("BEGIN ") else [statement]
         if parts[0].startswith("BEGIN "):
             current[pid] = []
             transactions.append(current[pid])
         current[pid] += [part for part in parts if part in planned or not _looks_up(part)]
-    return [tuple(each) for each in transactions]
+    return [tuple(statement for statement, _ in itertools.groupby(each)) for each in transactions]
 
 
 def _looks_up(statement: str) -> bool:
