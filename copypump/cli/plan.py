@@ -10,16 +10,17 @@ import click
 from copypump.cli import logs, output
 from copypump.cli.config_file import Configured, keys_of
 from copypump.cli.run import check, collecting_later, run
+from copypump.engine.options import PumpOptions
 
-# Options that say how a run goes on once it moves rows.
-_OF_RUNS = ("dry_run", "progress", "report")
+# What a plan is made of, and how it is told; the other options of a run say how it goes once rows move.
+_PLANNED = {"src", "dst", *PumpOptions.__annotations__, "preview", "log_level", "log_format", "debug"}
 
 
 @click.command(
     cls=Configured,
     file_keys=keys_of(run),
     params=[
-        *(option for option in keys_of(run).values() if option.name not in _OF_RUNS),
+        *(option for option in keys_of(run).values() if option.name in _PLANNED),
         click.Option(["--json", "as_json"], is_flag=True, help="Print it as JSON."),
     ],
 )

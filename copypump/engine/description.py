@@ -80,7 +80,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
             "name": plan.split.name,
             "why": list(plan.split.reasons),
             "stable": plan.split.stable,
-            "workers": plan.options.workers if plan.many else 1,
+            "workers": plan.options.job_count if plan.many else 1,
             "bytes": sum(chunk.bytes for chunk in plan.split.chunks)
             or (around.source_bytes if around else None),
             "chunks": [
@@ -190,7 +190,7 @@ def _out(column: str, side: Side, type_: str | None, why: str) -> dict[str, Any]
 
 def _sessions(plan: Plan) -> Iterable[dict[str, Any]]:
     """How many sessions there are, and what each sets in its transactions."""
-    workers = min(plan.options.workers, len(plan.split.chunks))
+    workers = min(plan.options.job_count, len(plan.split.chunks))
     for side in Side:
         settings = [
             statement

@@ -12,8 +12,8 @@ from copypump.engine.pipeline import Feed, Pipeline, Receiver, WireFeed
 from copypump.engine.plan import Plan
 from copypump.engine.report import Counters, Progress
 from copypump.engine.reshape import Reshaper
-from copypump.errors import TargetError
 from copypump.engine.sink import Sink
+from copypump.errors import TargetError
 from copypump.postgres.inserts import Inserts
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.session import Session

@@ -68,7 +68,7 @@ def preview(plan: Plan, source: Session, rows: int) -> Preview:
     before: list[Row] = []
     after: list[Row] = []
     rejections: list[Rejection] = []
-    for number, (decoded, _size) in enumerate(feed, 1):
+    for number, decoded in enumerate(feed, 1):
         assert decoded.block is not None
         full = whole.decode(decoded.block)
         before += _rows(full)

@@ -14,7 +14,7 @@ from copypump.engine.origin import locking
 from copypump.engine.plan import Plan
 from copypump.engine.splits import Chunk, chunk_copy
 from copypump.errors import Side
-from copypump.postgres.label import application_name
+from copypump.postgres.label import labelling
 from copypump.postgres.session import BEGIN_SOURCE, BEGIN_TARGET, opening
 
 # What stands in a chunk's statements where each chunk has its own words; those of a condition may be values.
@@ -56,11 +56,12 @@ def _whole(plan: Plan) -> tuple[Transaction, ...]:
 
 def _many(plan: Plan) -> tuple[Transaction, ...]:
     loading, create = plan.loading, plan.destination.create
-    begin = (*_writing(plan), _text(_enter(plan)))
+    begin = (*_writing(plan), _text(labelling(plan.run)))
     shared = plan.options.snapshot
     readers = (
         *opening(BEGIN_SOURCE, plan.servers.source),
         *([f"SET TRANSACTION SNAPSHOT {THE_SNAPSHOT}"] if shared else []),
+        _text(labelling(plan.run)),
         *map(_text, locking(plan.origin, plan.options, plan.servers.source, nowait=True)),
         *plan.origin.settings,
     )
@@ -98,10 +99,6 @@ def _reading(plan: Plan) -> tuple[str, ...]:
 
 def _writing(plan: Plan) -> tuple[str, ...]:
     return opening(BEGIN_TARGET, plan.servers.target)
-
-
-def _enter(plan: Plan) -> sql.Composable:
-    return sql.SQL("SET LOCAL application_name = {}").format(sql.Literal(application_name(plan.run)))
 
 
 def _chunk_copy(plan: Plan) -> str:

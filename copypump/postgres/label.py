@@ -23,10 +23,14 @@ def application_name(run: str) -> str:
     return f"copypump {run}"[:63]
 
 
+def labelling(run: str) -> sql.Composable:
+    """Give what calls a session by its run until its transaction ends. Takes no snapshot."""
+    return sql.SQL("SET LOCAL application_name = {}").format(sql.Literal(application_name(run)))
+
+
 def label(session: Session, run: str) -> None:
-    """Call the session by its run until its transaction ends. Takes no snapshot."""
-    name = sql.Literal(application_name(run))
-    session.execute(sql.SQL("SET LOCAL application_name = {}").format(name))
+    """Call the session by its run until its transaction ends."""
+    session.execute(labelling(run))
 
 
 def end_labelled(session: Session, run: str) -> None:

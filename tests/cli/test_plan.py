@@ -39,7 +39,7 @@ def job(pair: Pair, tmp_path: Path) -> list[str]:
 def test_it_takes_what_run_takes() -> None:
     mine = {option.name for option in keys_of(plan).values()}
     runs = {option.name for option in keys_of(run).values()}
-    assert mine == runs - {"dry_run", "progress", "report"} | {"as_json"}
+    assert mine == runs - {"dry_run", "profile", "progress", "report"} | {"as_json"}
 
 
 def test_for_people(copypump: Cli, pair: Pair, job: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -28,11 +29,13 @@ _ENTRY = re.compile(
 )
 # What a run puts around what may fail, and what it writes into its ledger.
 _OUR_OWN = re.compile(
-    r"(ROLLBACK TO |RELEASE )?SAVEPOINT copypump_|(INSERT INTO|UPDATE) \"copypump\"\.(runs|chunks|steps)"
+    r"(SAVEPOINT|RELEASE|ROLLBACK TO) (SAVEPOINT )?copypump|(INSERT INTO|UPDATE) \"copypump\"\.(runs|chunks|steps)"
     r"|CREATE (SCHEMA|TABLE) IF NOT EXISTS \"copypump\""
 )
-# The swap of `replace` sets it by set_config(), as does whatever reads definitions.
-_PATH = "SET LOCAL search_path = pg_catalog, pg_temp"
+# Mode insert executes one statement for several rows, of which the plan shows the first.
+_ROWS = re.compile(r"(?<=VALUES )(\([^()]*\))(, \([^()]*\))*$")
+# The swap of `replace` sets it, as does whatever reads definitions, and puts it back.
+_PATH = re.compile("SET LOCAL search_path = (?!'')")
 
 
 def logged(text: str, planned: set[str]) -> list[tuple[str, ...]]:
@@ -41,16 +44,21 @@ def logged(text: str, planned: set[str]) -> list[tuple[str, ...]]:
     current: dict[str, list[str]] = {}
     for pid, found in _ENTRY.findall(text):
         statement = "\n".join(line.removeprefix("\t") for line in found.rstrip("\n").split("\n")).strip()
+        statement = _ROWS.sub(r"\1, ...", statement)
         parts = statement.split("; ") if statement.startswith("BEGIN ") else [statement]
         if parts[0].startswith("BEGIN "):
             current[pid] = []
             transactions.append(current[pid])
-        current[pid] += [part for part in parts if part in planned or not _looks_up(part)]
-    return [tuple(each) for each in transactions]
+        current[pid] += [
+            part for part in parts if not _looks_up(part) or (part in planned and not _PATH.match(part))
+        ]
+    return [tuple(statement for statement, _ in itertools.groupby(each)) for each in transactions]
 
 
 def _looks_up(statement: str) -> bool:
-    return not statement or statement.startswith(("SELECT ", "WITH ")) or bool(_OUR_OWN.match(statement))
+    if not statement or statement.startswith(("SELECT ", "WITH ")):
+        return True
+    return bool(_OUR_OWN.match(statement) or _PATH.match(statement))
 
 
 def expected(plan: Plan, side: Side) -> list[tuple[str, ...]]:
@@ -58,7 +66,7 @@ def expected(plan: Plan, side: Side) -> list[tuple[str, ...]]:
     made = []
     for each in script(plan):
         if each.side is side and each.times != EACH_WORKER:
-            statements = tuple(statement for statement in each.statements if statement != _PATH)
+            statements = tuple(statement for statement in each.statements if not _PATH.match(statement))
             made += [statements] * (len(plan.split.chunks) if each.times == EACH_CHUNK else 1)
     return made
 
