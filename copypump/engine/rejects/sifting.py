@@ -67,12 +67,13 @@ def sift(
 def part_of(block: Block, low: int, high: int) -> Block:
     """Rows of a block, as a block that has the same bytes below it."""
     assert block.positions is not None
-    return replace(
-        block,
-        rows=high - low,
-        first_row=block.first_row + low,
-        positions=block.positions.slice(4 * low),
-    )
+    rows = high - low
+    positions = pa.allocate_buffer(4 * block.columns * rows)
+    old, new = memoryview(block.positions), memoryview(positions)
+    for column in range(block.columns):
+        at = 4 * (column * block.stride + low)
+        new[4 * column * rows : 4 * (column + 1) * rows] = old[at : at + 4 * rows]
+    return replace(block, rows=rows, first_row=block.first_row + low, positions=positions, stride=rows)
 
 
 class InputRows:
