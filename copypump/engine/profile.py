@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from copypump.codec import decoder
+from copypump.codec import _decode_tiles, decoder
 from copypump.codec.encoder import Encoder
 from copypump.codec.framing import Framer
 from copypump.codec.nested_readers import make_reader
@@ -35,13 +35,14 @@ REST = "threads, queues, all else"
 # The first words of the steps' names, as a row takes them.
 ORDER = ("read", "frame", "rewrite", "decode", "transform", "check", "cast", "encode", "write")
 
-# What is called once a batch, and under which name it is counted. Decoding and the transform are not here:
-# they are told apart by type, and by the pieces that come.
+# What is called once a batch, and under which name it is counted. Not here: what readers do, told apart by
+# type, and the transform, by the pieces that come of it.
 STEPS: tuple[tuple[Any, str, str], ...] = (
     (Source, "read", "read (libpq)"),
     (Framer, "feed", "frame"),
     (Rewriter, "rewrite", "rewrite oids"),
     (decoder.Decoder, "decode", "decode: batches"),
+    (_decode_tiles, "read", "decode: usual columns together"),
     (reshape, "cast", "cast"),
     (reshape, "checked", "check"),
     (Encoder, "encode", "encode"),
@@ -119,7 +120,7 @@ class _Meter:
         self._open = threading.local()
 
     @contextmanager
-    def step(self, name: str) -> Iterator[None]:
+    def step(self, name: str, calls: int = 1) -> Iterator[None]:
         """Count what this thread spends in the block, less what it spends in steps below."""
         stack: list[list[float]] = self._open.__dict__.setdefault("stack", [])
         stack.append([0.0, 0.0])
@@ -132,21 +133,21 @@ class _Meter:
             if stack:
                 stack[-1][0] += cpu
                 stack[-1][1] += system
-            self.add(name, cpu - inner[0], system - inner[1])
+            self.add(name, cpu - inner[0], system - inner[1], calls)
 
-    def add(self, name: str, cpu: float, system: float, calls: int = 1) -> None:
+    def add(self, name: str, cpu: float, system: float, calls: int) -> None:
         with self._lock:
             part = self.parts.setdefault(name, Part())
             part.cpu += cpu
             part.system += system
             part.calls += calls
 
-    def timed(self, name: str, function: Call) -> Call:
-        """`function`, its calls counted as a step."""
+    def timed(self, name: str, function: Call, calls: int = 1) -> Call:
+        """`function`, each call a step that counts as `calls`."""
 
         @functools.wraps(function)
         def call(*args: Any, **more: Any) -> Any:
-            with self.step(name):
+            with self.step(name, calls):
                 return function(*args, **more)
 
         return call
@@ -172,11 +173,13 @@ class _Meter:
 
 
 class _TimedReader:
-    """A reader, seen by a meter."""
+    """A reader, seen by a meter: it reads a column alone, or begins and finishes what is read with others."""
 
     def __init__(self, reader: Any, meter: _Meter, name: str) -> None:
         self._reader = reader
         self.read = meter.timed(name, reader.read)
+        self.begin = meter.timed(name, reader.begin, 0)
+        self.finish = meter.timed(name, reader.finish)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reader, name)
