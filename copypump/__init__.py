@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from copypump.errors import SourceError as SourceError
     from copypump.errors import StoppedError as StoppedError
     from copypump.errors import TargetError as TargetError
+    from copypump.errors import TooManyRejectsError as TooManyRejectsError
     from copypump.errors import TransformError as TransformError
     from copypump.errors import UnrepresentableError as UnrepresentableError
     from copypump.errors import UsageError as UsageError
@@ -60,6 +61,7 @@ _HOMES = {
     "SourceError": "errors",
     "DecodeError": "errors",
     "TargetError": "errors",
+    "TooManyRejectsError": "errors",
     "TransformError": "errors",
     "UnrepresentableError": "errors",
     "CastError": "errors",

@@ -228,7 +228,8 @@ transforming = together(
         metavar="CONDITION|MODULE:FUNCTION",
         multiple=True,
         help='What must hold of every row that lands, as in SQL: "age >= 0", null passes; or a function from'
-        " a batch to one boolean a row. A row that fails stops the run; repeatable.",
+        " a batch to one boolean a row. A row that fails stops the run, or is rejected (--on-error);"
+        " repeatable.",
     ),
     click.option(
         "--type",

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from copypump.cli.output import PLAIN_WIDTH, megabytes
-from copypump.engine.description import column_line, left_line, split_line, transaction_line
+from copypump.engine.description import column_line, left_line, more_statements, split_line, transaction_line
 from copypump.errors import printable
 
 MOST_CHUNKS = 12  # a longer list tells nothing more; --json has it whole
@@ -46,9 +46,8 @@ class _Writer:
         for transaction in shown["transactions"]:
             name, rest = transaction["name"], transaction_line(transaction).removeprefix(transaction["name"])
             heading = Text(_word(name).capitalize(), style="bold")
-            copies = [transaction["copies"]] if transaction["copies"] else []
             statements = transaction["statements"][len(begins[transaction["side"]]) :]
-            self._lines(heading.append(rest, style="not bold"), (*statements, *copies))
+            self._lines(heading.append(rest, style="not bold"), (*statements, *more_statements(transaction)))
         self._section(
             "Locks",
             (

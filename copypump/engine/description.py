@@ -15,7 +15,9 @@ which none is taken away or changes its meaning as long as `version` stays the s
     batches       rows, bytes
     split         name, why, stable, workers, bytes, chunks (number, label, bytes)
     ledger        null, or schema and run (made_up: it will have another name)
-    transactions  in the order in which they begin: name, side, times, ledger, statements, copies
+    rejects       null, or where bad rows go: table, run, file
+    transactions  in the order in which they begin: name, side, times, ledger, statements; copies (what each
+                  chunk gives to it), refused (what is done for each block of rows that the target refuses)
     sessions      side, count, begin (what all of its transactions begin with), settings (all of them)
     locks         side, table, mode, others (what they can do meanwhile), until
     resume        possible, why
@@ -97,7 +99,12 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         if plan.many
         else None,
         "transactions": [
-            asdict(each) | {"side": str(each.side), "statements": list(each.statements)}
+            asdict(each)
+            | {
+                "side": str(each.side),
+                "statements": list(each.statements),
+                "refused": list(each.refused),
+            }
             for each in transactions
         ],
         "sessions": list(_sessions(plan)),
@@ -257,7 +264,7 @@ def describe(plan: Plan) -> str:
     for transaction in shown["transactions"]:
         lines.append(transaction_line(transaction))
         lines += [f"    {statement}" for statement in transaction["statements"]]
-        lines += [f"    {copy}" for copy in [transaction["copies"]] if copy]
+        lines += [f"    {statement}" for statement in more_statements(transaction)]
     lines += ["columns:", *(f"    {column_line(column)}" for column in shown["columns"])]
     lines += [f"    {left_line(left)}" for left in shown["left_out"]]
     lines += [f"warning: {warning}" for warning in shown["warnings"]]
@@ -269,6 +276,13 @@ def transaction_line(transaction: dict[str, Any]) -> str:
     times = "" if transaction["times"] == "once" else f", {transaction['times']}"
     ledger = ", with its row in the ledger" if transaction["ledger"] else ""
     return f"{transaction['name']}, on the {transaction['side']}{times}{ledger}:"
+
+
+def more_statements(transaction: dict[str, Any]) -> list[str]:
+    """What one of the `transactions` does beside its `statements`."""
+    copies = [transaction["copies"]] if transaction["copies"] else []
+    refused = transaction["refused"]
+    return [*copies, *(["-- for each block that is refused:"] if refused else []), *refused]
 
 
 def split_line(shown: dict[str, Any]) -> str:

@@ -31,7 +31,8 @@ class Transaction:
 
     `times` is one of ONCE, EACH_WORKER and EACH_CHUNK. `ledger`: rows of the ledger are written in it, the
     first before anything else. `copies`: the COPY that each chunk gives to the transaction, which lasts as
-    long as its session.
+    long as its session. `refused`: what is done where rows are rejected, for each block of them that the
+    target refuses.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Transaction:
     times: str = ONCE
     ledger: bool = False
     copies: str | None = None
+    refused: tuple[str, ...] = ()
 
 
 def script(plan: Plan) -> tuple[Transaction, ...]:
@@ -48,14 +50,23 @@ def script(plan: Plan) -> tuple[Transaction, ...]:
 
 
 def _whole(plan: Plan) -> tuple[Transaction, ...]:
+    making, refused = _rejects(plan)
+    make = Transaction("make the rejects", Side.TARGET, (*_writing(plan), *making, "COMMIT"))
     return (
+        *((make,) if making else ()),
         Transaction("read", Side.SOURCE, (*_reading(plan), _text(plan.origin.copy), "ROLLBACK")),
-        Transaction("load", Side.TARGET, (*_writing(plan), *plan.statements, "COMMIT")),
+        Transaction("load", Side.TARGET, (*_writing(plan), *plan.statements, "COMMIT"), refused=refused),
     )
+
+
+def _rejects(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What makes the table of rejects, and what is done with a block that is refused."""
+    return (plan.rejecting.making, plan.rejecting.refused) if plan.rejecting else ((), ())
 
 
 def _many(plan: Plan) -> tuple[Transaction, ...]:
     loading, create = plan.loading, plan.destination.create
+    _making, refused = _rejects(plan)
     begin = (*_writing(plan), _text(labelling(plan.run)))
     shared = plan.options.snapshot
     readers = (
@@ -73,9 +84,15 @@ def _many(plan: Plan) -> tuple[Transaction, ...]:
             "prepare", Side.TARGET, (*begin, *map(_text, made), *loading.before, "COMMIT"), ledger=True
         ),
         Transaction("note the snapshot", Side.TARGET, (*begin, "COMMIT"), ledger=True),
+        *_counting(plan, begin),
         Transaction("read", Side.SOURCE, readers, EACH_WORKER, copies=_chunk_copy(plan)),
         Transaction(
-            "load", Side.TARGET, (*begin, *plan.landing_statements, "COMMIT"), EACH_CHUNK, ledger=True
+            "load",
+            Side.TARGET,
+            (*begin, *plan.landing_statements, "COMMIT"),
+            EACH_CHUNK,
+            ledger=True,
+            refused=refused,
         ),
     ]
     for phase in loading.finish:
@@ -85,8 +102,22 @@ def _many(plan: Plan) -> tuple[Transaction, ...]:
             transactions.append(
                 Transaction(name, Side.TARGET, (*begin, *step.statements, "COMMIT"), ledger=True)
             )
+    if plan.rejecting:
+        transactions.append(Transaction("count all rejects", Side.TARGET, (*begin, "ROLLBACK")))
     transactions.append(Transaction("note the end", Side.TARGET, (*begin, "COMMIT"), ledger=True))
     return tuple(transactions)
+
+
+def _counting(plan: Plan, begin: tuple[str, ...]) -> tuple[Transaction, ...]:
+    """What counts the rejects that are there, once their table is made."""
+    if plan.rejecting is None:
+        return ()
+    count = Transaction("count the rejects", Side.TARGET, (*begin, "ROLLBACK"))
+    making = plan.rejecting.making
+    if not making:
+        return (count,)
+    make = Transaction("make the rejects", Side.TARGET, (*_writing(plan), *making, "COMMIT"))
+    return count, make, Transaction("count none", Side.TARGET, (*_writing(plan), "ROLLBACK"))
 
 
 def _reading(plan: Plan) -> tuple[str, ...]:

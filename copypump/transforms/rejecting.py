@@ -49,7 +49,10 @@ class Rejection:
 
 def rejected(rejections: Sequence[Rejection], where: str) -> TransformError:
     """Make the error of a run that rejects nothing: it says who, why and how many, and no values."""
-    return TransformError(f"{'; '.join(map(str, rejections))}, in {where}")
+    return TransformError(
+        f"{'; '.join(map(str, rejections))}, in {where}",
+        hint="--on-error reject keeps such rows apart, and lets the others land",
+    )
 
 
 def places_of(decoded: pa.RecordBatch, batch: pa.RecordBatch, rows: pa.Array[Any]) -> pa.Array[Any] | None:

@@ -32,6 +32,8 @@ _OUR_OWN = re.compile(
     r"(SAVEPOINT|RELEASE|ROLLBACK TO) (SAVEPOINT )?copypump|(INSERT INTO|UPDATE) \"copypump\"\.(runs|chunks|steps)"
     r"|CREATE (SCHEMA|TABLE) IF NOT EXISTS \"copypump\""
 )
+# Of the ledger and of the table of rejects alike.
+_SCHEMA = 'CREATE SCHEMA IF NOT EXISTS "copypump"'
 # Mode insert executes one statement for several rows, of which the plan shows the first.
 _ROWS = re.compile(r"(?<=VALUES )(\([^()]*\))(, \([^()]*\))*$")
 
@@ -47,7 +49,9 @@ def logged(text: str, planned: set[str]) -> list[tuple[str, ...]]:
         if parts[0].startswith("BEGIN "):
             current[pid] = []
             transactions.append(current[pid])
-        current[pid] += [part for part in parts if part in planned or not _looks_up(part)]
+        current[pid] += [
+            part for part in parts if part != _SCHEMA and (part in planned or not _looks_up(part))
+        ]
     return [tuple(statement for statement, _ in itertools.groupby(each)) for each in transactions]
 
 
@@ -60,7 +64,8 @@ def expected(plan: Plan, side: Side) -> list[tuple[str, ...]]:
     made = []
     for each in script(plan):
         if each.side is side and each.times != EACH_WORKER:
-            made += [each.statements] * (len(plan.split.chunks) if each.times == EACH_CHUNK else 1)
+            statements = tuple(statement for statement in each.statements if statement != _SCHEMA)
+            made += [statements] * (len(plan.split.chunks) if each.times == EACH_CHUNK else 1)
     return made
 
 
@@ -108,6 +113,8 @@ JOBS = [
         {"into": "dates", "mode": "append", "types": {"name": "text"}, "transform": None}, id="cast"
     ),
     pytest.param({"where": "id > 100", "mode": "append", "check": "age > 0"}, id="where"),
+    pytest.param({"mode": "append", "on_error": "reject"}, id="reject-one"),
+    pytest.param({"mode": "append", "on_error": "reject", **MANY}, id="reject-many"),
 ]
 
 
@@ -134,6 +141,8 @@ def test_a_run_does_what_its_plan_says(
         source = [each for each in source if each not in workers]
     else:
         assert source.pop(0)[-1] == "ROLLBACK"  # likewise; the target's transaction goes on
+        if plan.rejecting:
+            assert target.pop(0)[-1] == "ROLLBACK"  # but where something is made beside it
     assert source == expected(plan, Side.SOURCE)
     assert sorted_apart(plan, target) == sorted_apart(plan, expected(plan, Side.TARGET))
     text = plan.describe()

@@ -37,7 +37,11 @@ FILES = (".parquet", ".jsonl")
 
 @dataclass(frozen=True, slots=True)
 class Rejecting:
-    """How one run rejects rows. `run` is its name in the table; `file` is written from that at the end."""
+    """How one run rejects rows. `run` is its name in the table; `file` is written from that at the end.
+
+    Of the statements for the plan, `making` make the table, where it is missing, in a transaction of its own;
+    those of a chunk are `statements`, and `refused` for each block that the target refuses.
+    """
 
     table: RejectTable
     run: str
@@ -46,7 +50,9 @@ class Rejecting:
     copy: sql.Composable
     columns: tuple[Column, ...]
     destination: Destination
+    making: tuple[str, ...]
     statements: tuple[str, ...]
+    refused: tuple[str, ...]
 
     def limit(self, rows: int = 0, rejected: int = 0) -> Limit:
         """What counts the rejects of the run, of which so many rows were seen before."""
@@ -118,20 +124,20 @@ def plan_rejecting(
         else Rules(sql.Identifier(destination.name), destination.identifier)
     )
     made = make_statements(destination.identifier, columns, rules, table, run, 1)
-    statements = (
-        *(() if is_made else (statement.as_string() for statement in table.statements)),
-        _AT_ONCE,
-        in_block(copy.as_string()),
-        "-- for each block that is refused:",
-        *(
-            statement.as_string()
-            for statement in (
-                *made.make, made.copy, *made.find,
-                *(one for one, _ in made.orphans), *made.wait, *(one for _, one in made.orphans),
-                made.insert, made.insert_slowly, made.keep,
-            )
-        ),
+    refused = (
+        *made.make, made.copy, *made.find,
+        *(one for one, _ in made.orphans), *made.wait, *(one for _, one in made.orphans),
+        made.insert, made.insert_slowly, made.keep,
     )  # fmt: skip
     return Rejecting(
-        table, run, MaxRejects.of(options.max_rejects), file, copy, columns, destination, statements
+        table,
+        run,
+        MaxRejects.of(options.max_rejects),
+        file,
+        copy,
+        columns,
+        destination,
+        making=() if is_made else tuple(statement.as_string() for statement in table.statements),
+        statements=(_AT_ONCE, in_block(copy.as_string())),
+        refused=tuple(statement.as_string() for statement in refused),
     )
