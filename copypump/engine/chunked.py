@@ -33,6 +33,7 @@ from copypump.engine.rejects.limit import Limit
 from copypump.engine.report import Counters, Report, Tally
 from copypump.engine.retries import Retry, classify
 from copypump.engine.sessions import Interrupts, Readers, SnapshotLost, Writers
+from copypump.engine.splits import check_split
 from copypump.errors import CopypumpError, RefusedError, Side, StoppedError
 from copypump.postgres.catalog import Table, find_table
 from copypump.postgres.commit import commit
@@ -179,6 +180,7 @@ class _Run:
             end_labelled(self._keeper, plan.run)
             self._keeper.rollback()
         begin_origin(self._keeper, plan.origin, plan.options, plan.transform, plan.destination.table)
+        check_split(self._keeper, plan.origin, plan.split)
         refuse_itself(self._keeper, self._guard, plan)
         exported = export_snapshot(self._keeper) if plan.options.snapshot else ""
         readers = Readers(
