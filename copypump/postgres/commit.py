@@ -55,6 +55,17 @@ def commit(session: Session, patience: float | None = None) -> None:
             raise translate(error, session.side) from None
 
 
+def make_durable(session: Session) -> None:
+    """Let the session's transaction survive a crash of its server once it has committed.
+
+    With synchronous_commit off, it might not; once one commit is flushed, all before it are.
+    """
+    session.execute(
+        "SELECT pg_catalog.set_config('synchronous_commit', 'on', true)"
+        " WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'"
+    )
+
+
 def _transaction(session: Session) -> Transaction | None:
     """Who we are, should the answer to COMMIT be lost; None when nothing has been written."""
     version = session.server_version
