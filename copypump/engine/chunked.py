@@ -33,9 +33,10 @@ from copypump.engine.rejects.limit import Limit
 from copypump.engine.report import Counters, Report, Tally
 from copypump.engine.retries import Retry, classify
 from copypump.engine.sessions import Interrupts, Readers, SnapshotLost, Writers
+from copypump.engine.splits import Chunk, check_split
 from copypump.errors import CopypumpError, RefusedError, Side, StoppedError
 from copypump.postgres.catalog import Table, find_table
-from copypump.postgres.commit import commit
+from copypump.postgres.commit import commit, make_durable
 from copypump.postgres.interrupt import Aborted, Interrupt
 from copypump.postgres.label import end_labelled, label
 from copypump.postgres.pool import Pool, check_pool, make_pool
@@ -94,6 +95,14 @@ def run_chunked(
             raise run.stopped(error) from error
         finally:
             counters.add(run.totals())
+
+
+class Gone(Exception):  # noqa: N818 - mended by the run itself
+    """Chunks that had been committed are not there any more."""
+
+    def __init__(self, chunks: list[Chunk]) -> None:
+        super().__init__(f"{len(chunks):,} chunks are gone")
+        self.chunks = chunks
 
 
 @contextlib.contextmanager
@@ -162,6 +171,7 @@ class _Run:
         with self.interrupts.one() as interrupt, self._writers.one(interrupt) as session:
             session.begin_target()
             label(session, self._plan.run)
+            make_durable(session)  # what follows builds on it
             yield session
 
     # Begin
@@ -179,6 +189,7 @@ class _Run:
             end_labelled(self._keeper, plan.run)
             self._keeper.rollback()
         begin_origin(self._keeper, plan.origin, plan.options, plan.transform, plan.destination.table)
+        check_split(self._keeper, plan.origin, plan.split)
         refuse_itself(self._keeper, self._guard, plan)
         exported = export_snapshot(self._keeper) if plan.options.snapshot else ""
         readers = Readers(
@@ -306,6 +317,18 @@ class _Run:
             crew.start()
             self._coordinator.run(left)
 
+    def _hold_all(self, session: Session) -> None:
+        """Raise `Gone` unless every chunk is in the ledger, as a step on all of them is about to commit.
+
+        A server that commits with synchronous_commit off forgets its last commits in a crash, and does so in
+        one piece: the chunk and its row.
+        """
+        chunks = self._plan.split.chunks
+        there = self._ledger.chunks(session, self._plan.run)
+        gone = [chunk for chunk in chunks if chunk.number not in there]
+        if gone:
+            raise Gone(gone)
+
     def _crew(self, job: Job, size: int) -> Crew:
         """Those who move the chunks, as the options want them."""
         options, retries = self._plan.options, self._plan.options.retries
@@ -336,17 +359,36 @@ class _Run:
 
     def finish(self, on_progress: OnProgress | None) -> None:
         """Do the phases after the last chunk, and say in the ledger that the run is done."""
-        assert self._coordinator is not None
+        coordinator = self._coordinator
+        assert coordinator is not None
+        while True:
+            try:
+                return self._finish(coordinator, on_progress)
+            except Gone as gone:
+                count = len(gone.chunks)
+                self._report.warn(
+                    f"the target crashed, and took {count:,} chunks along that it had committed;"
+                    " they are moved again"
+                )
+                numbers = {chunk.number for chunk in gone.chunks}
+                coordinator.done = [done for done in coordinator.done if done.chunk not in numbers]
+                coordinator.run(gone.chunks)
+
+    def _finish(self, coordinator: Coordinator, on_progress: OnProgress | None) -> None:
         self._judge_rejects()
         for phase in self._plan.loading.finish:
             if on_progress is not None:
-                on_progress(self._coordinator.progress(0, phase.name))
+                on_progress(coordinator.progress(0, phase.name))
             self._do(phase)
-        with self._writing() as session:
-            self._ledger.end(session, self._plan.run, "done")
-            commit(session)
+        self._attempts(self._end, "the end")
         if on_progress is not None:
-            on_progress(self._coordinator.progress(0))
+            on_progress(coordinator.progress(0))
+
+    def _end(self) -> None:
+        with self._writing() as session:
+            self._hold_all(session)
+            self._ledger.end(session, self._plan.run, "done")
+            commit(session, patience=0.0)
 
     def _judge_rejects(self) -> None:
         """Count the rows that all chunks rejected, and hold them to the limit once more."""
@@ -387,6 +429,7 @@ class _Run:
                 tally = Tally(**self._ledger.steps(session, job.run)[name])
                 session.rollback()
             else:
+                self._hold_all(session)
                 for step in steps:
                     step.run(session, tally)
                 self._ledger.count_step(session, job.run, name, asdict(tally))

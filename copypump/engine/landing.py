@@ -12,7 +12,7 @@ from copypump.engine.options import Options
 from copypump.engine.report import Report, Tally
 from copypump.errors import RefusedError, Side
 from copypump.postgres.catalog import Table, find_table, lock_to_insert
-from copypump.postgres.commit import commit
+from copypump.postgres.commit import commit, make_durable
 from copypump.postgres.session import Session
 
 # The first key of the advisory lock under which a target is found empty; the second is the table's oid.
@@ -91,6 +91,7 @@ def finish_landing(target: Session, loading: Loading, report: Report) -> None:
     """
     for phase in loading.finish:
         phase.run(target, report.tally)
+    make_durable(target)
     try:
         commit(target)
     except KeyboardInterrupt:

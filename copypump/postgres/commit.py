@@ -24,16 +24,17 @@ _INTERRUPTED_PATIENCE = 4.5
 _UNKNOWN_STATES = frozenset({"57P01", "57P02", "08007", "40003"})
 
 
-def commit(session: Session, patience: float = PATIENCE) -> None:
+def commit(session: Session, patience: float | None = None) -> None:
     """Commit, and return only when it is certain that it held.
 
-    An answer that is lost is asked for again, for `patience` seconds.
+    An answer that is lost is asked for again, for `patience` seconds (PATIENCE by default).
 
     Raises TargetError (SourceError) when the server says, then or later, that it did not hold, and
     OutcomeUnknownError when that cannot be found out. The session's `committed` tells the same. Ctrl-C while
     the server works on it is raised after its answer.
     """
     session.committed = None
+    patience = PATIENCE if patience is None else patience
     transaction = _transaction(session)
     try:
         _commit(session)
@@ -52,6 +53,17 @@ def commit(session: Session, patience: float = PATIENCE) -> None:
         else:
             session.committed = False
             raise translate(error, session.side) from None
+
+
+def make_durable(session: Session) -> None:
+    """Let the session's transaction survive a crash of its server once it has committed.
+
+    With synchronous_commit off, it might not; once one commit is flushed, all before it are.
+    """
+    session.execute(
+        "SELECT pg_catalog.set_config('synchronous_commit', 'on', true)"
+        " WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'"
+    )
 
 
 def _transaction(session: Session) -> Transaction | None:

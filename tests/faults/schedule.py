@@ -1,0 +1,70 @@
+"""A schedule: faults at steps of a run, which is resumed until it is done; then the tables are compared."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from tests.faults.faults import FAULTS
+from tests.faults.scene import CHUNKS, WAYS, Scene, ended
+from tests.servers import SystemServer
+
+REFUSED = 3
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`faults` are names of FAULTS, each with the step (committed chunks and phases) at which it comes."""
+
+    way: str
+    faults: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        return f"{self.way}: " + ", ".join(f"{name} at {step}" for name, step in self.faults)
+
+
+def at_random(seed: int) -> Schedule:
+    """One to three faults, each in a process of its own."""
+    choice = random.Random(seed)
+    names = choice.choices(sorted(FAULTS), k=choice.choice((1, 1, 2, 3)))
+    steps = sorted(choice.randrange(CHUNKS + 1) for _ in names)
+    return Schedule(choice.choice(sorted(WAYS)), tuple(zip(names, steps, strict=True)))
+
+
+def carry_out(schedule: Schedule, source: SystemServer, target: SystemServer) -> str:
+    """Do it; how each process ended, for people.
+
+    Raises:
+        AssertionError: a table is not exact, a session is left, a process hangs or ends with a code that is
+            not documented for what happened to it.
+
+    """
+    told = []
+    with Scene(source, target, schedule.way) as scene:
+        process, code, said = scene.start(), None, ""
+        for name, step in schedule.faults:
+            fault = FAULTS[name]
+            if scene.wait_for(process, step):
+                fault.act(scene, process)
+            code, said = ended(process)
+            told.append(f"{name} -> {code}")
+            assert code in fault.codes, f"{name} ended with {code}: {said}"
+            for proxy in scene.proxies.values():
+                proxy.fault = None
+            if code == 0:
+                break
+            process = go_on(scene)
+        if code != 0:
+            code, said = ended(process)
+            told.append(f"resumed -> {code}")
+            assert code == 0, f"what was resumed ended with {code}: {said}"
+        scene.check()
+    return ", ".join(told)
+
+
+def go_on(scene: Scene):
+    """Resume; or begin again, where the run was ended before the ledger had its first row."""
+    scene.end_backends()
+    if not scene.committed():
+        return scene.start()
+    return scene.resume()
