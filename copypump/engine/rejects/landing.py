@@ -36,7 +36,7 @@ _MOST_ROUNDS = 8
 
 # Of a statement that looks for bad rows: an expression that errs on a row, or that names what is not known.
 # The INSERT tells then.
-_RULE_ERRORS = ("22", "42", "P0001")
+_RULE_ERRORS = ("22", "23", "42", "P0001")
 
 # After a round: what has landed or was rejected leaves the block.
 _LEAVE_WAITING = sql.SQL(
@@ -327,7 +327,7 @@ END"""
 
 
 class Lander:
-    """Lands staged blocks, in one transaction; `stage` is made use of by who fills the table."""
+    """Lands blocks, in one transaction: `prepare`, let somebody fill the staging table, and `land`."""
 
     def __init__(self, session: Session, statements: Statements, table: str) -> None:
         self._session = session
@@ -375,7 +375,7 @@ class Lander:
         took = self._insert(by_rows=by_rows)
         [bad] = self._run(statements.keep)
         waiting = 0
-        if statements.wait:
+        if statements.wait or statements.orphans:
             self._run(_LEAVE_WAITING, sql.SQL("TRUNCATE {}").format(_BAD))
             [(waiting,)] = self._session.execute(sql.SQL("SELECT pg_catalog.count(*) FROM {}").format(BLOCK))
         return took, bad, waiting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -203,3 +204,39 @@ def test_the_command_ends_with_a_code_of_its_own(pair: Pair) -> None:
     sql(pair.dst, "TRUNCATE t")
     done = CliRunner().invoke(main, [*flags, "--on-error", "reject", "--max-rejects", "3"])
     assert done.exit_code == 11
+
+
+@pytest.mark.parametrize("end", ["interrupted", "killed"])
+def test_nothing_is_left_of_a_run_that_is_ended(
+    end: str, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2000)
+    source(*pair, "id bigint, age int CHECK (age >= 0), name text")
+    seen = 0
+
+    def slow(batch: pa.RecordBatch) -> pa.RecordBatch:
+        nonlocal seen
+        seen += batch.num_rows
+        time.sleep(0.05)
+        return batch
+
+    def progress(_: copypump.Progress) -> None:
+        if seen < 1000:  # several blocks, some of them staged
+            return
+        if end == "interrupted":
+            raise KeyboardInterrupt
+        sql(
+            pair.dst,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'copypump%' AND datname = current_database()",
+        )
+
+    expected = KeyboardInterrupt if end == "interrupted" else copypump.TargetError
+    with pytest.raises(expected):
+        copypump.pump(
+            *pair, table="t", transform=slow, on_error="reject", batch_rows=100,
+            on_progress=progress, progress_interval=0.05,
+        )  # fmt: skip
+    assert 1000 <= seen < ROWS
+    assert sql(pair.dst, "SELECT count(*) FROM t") == sql(pair.dst, "SELECT count(*) FROM copypump.rejects")
+    assert sql(pair.dst, "SELECT count(*) FROM t") == [(0,)]
