@@ -250,6 +250,8 @@ class _Run:
             landed = find_table(session, plan.destination.name)
             if landed is None:
                 raise RefusedError("the table is gone", side=Side.TARGET, table=plan.destination.name)
+            if ledger.read(session, plan.run).status == "done":  # by whom we have waited for
+                raise RefusedError(f"the run {plan.run} is done", side=Side.TARGET)
             check_same(plan.run, record.fingerprint, fingerprint(plan, landed))
             epoch = ledger.take_up(session, plan.run)
             self._done = list(ledger.chunks(session, plan.run).values())

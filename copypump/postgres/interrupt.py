@@ -6,7 +6,6 @@ wakes the others at once, whatever server they wait for.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -19,7 +18,8 @@ class Aborted(Exception):  # noqa: N818 - not an error of its own: who set the s
 class Interrupt:
     """A thread-safe one-way switch that `poll()` can wait for.
 
-    `fd` becomes readable when the switch is set, and stays so. `close()` when nobody waits any more.
+    `fd` becomes readable when the switch is set, and stays so. `close()` when nobody waits any more. (There is
+    no `__del__` to do so: Ctrl-C that comes within one is ignored, and the run would go on.)
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,3 @@ class Interrupt:
                 self._closed = True
                 os.close(self._reader)
                 os.close(self._writer)
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self.close()

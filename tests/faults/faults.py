@@ -47,12 +47,16 @@ def kill_copypump(_scene: Scene, process: Process) -> None:
     process.send_signal(signal.SIGKILL)
 
 
-@fault(130)
+# A process that Ctrl-C ends at its very start or end has a signal's own way of saying 130.
+INTERRUPTED = (130, -signal.SIGINT)
+
+
+@fault(*INTERRUPTED)
 def ctrl_c(_scene: Scene, process: Process) -> None:
     process.send_signal(signal.SIGINT)
 
 
-@fault(143)
+@fault(143, -signal.SIGTERM)
 def sigterm(_scene: Scene, process: Process) -> None:
     process.send_signal(signal.SIGTERM)
 
@@ -145,17 +149,17 @@ def lose_the_answer_to_a_commit(scene: Scene, _process: Process) -> None:
     _cut(scene, "target", Break("up", "lose answer", seeing=b"COMMIT"))
 
 
-@fault(130)
+@fault(*INTERRUPTED)
 def stall_the_source(scene: Scene, process: Process) -> None:
     _stall(scene, process, "source", Break("down", "stall", at=20_000))
 
 
-@fault(130)
+@fault(*INTERRUPTED)
 def stall_the_target(scene: Scene, process: Process) -> None:
     _stall(scene, process, "target", Break("up", "stall", at=20_000))
 
 
-@fault(130)
+@fault(*INTERRUPTED)
 def stall_a_commit(scene: Scene, process: Process) -> None:
     _stall(scene, process, "target", Break("up", "stall", seeing=b"COMMIT"))
 

@@ -83,7 +83,7 @@ class Scene:
         return subprocess.Popen(
             [sys.executable, "-m", "copypump", *words, *ends],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"},
         )  # fmt: skip
 
     # What can be seen
@@ -147,7 +147,7 @@ def ended(process: subprocess.Popen[str], seconds: float = PATIENCE) -> tuple[in
     try:
         said, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(signal.SIGABRT)  # it then says where each of its threads stands
         said, _ = process.communicate()
         raise AssertionError(f"it hangs, and said: {said}") from None
     return process.returncode, said
