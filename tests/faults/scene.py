@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class Scene:
         self.servers = {"source": source, "target": target}
         self.way = way
         self._stack = contextlib.ExitStack()
+        self._processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Scene:
         enter = self._stack.enter_context
@@ -64,6 +66,10 @@ class Scene:
         return self
 
     def __exit__(self, *error: Any) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
         self._stack.close()
 
     # Processes
@@ -80,11 +86,13 @@ class Scene:
 
     def _copypump(self, *words: str) -> subprocess.Popen[str]:
         ends = ("--src", self.through["source"], "--dst", self.through["target"], "--no-progress")
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "copypump", *words, *ends],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"},
         )  # fmt: skip
+        self._processes.append(process)
+        return process
 
     # What can be seen
 
@@ -134,9 +142,9 @@ class Scene:
             found = sorted(map(repr, target.execute("SELECT id, name, age, region FROM people").fetchall()))
         assert len(expected) >= ROWS
         if found != expected:
-            lost, more = len(set(expected) - set(found)), len(found) - len(set(found))
+            lost, more = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
             raise AssertionError(
-                f"{len(found)} rows instead of {len(expected)}: {lost} lost, {more} more than once"
+                f"{len(found)} rows instead of {len(expected)}: {lost.total()} lost, {more.total()} too many"
             )
         for side, server in self.servers.items():
             server.check_leaks(self.names[side])
