@@ -73,31 +73,31 @@ def sigterm(_scene: Scene, process: Process) -> Hit:
     return _signal(process, signal.SIGTERM)
 
 
-def _terminate(scene: Scene, side: str, what: str) -> Hit:
-    pids = scene.backends(side, what)[:1]
+def _terminate(scene: Scene, process: Process, side: str, what: str) -> Hit:
+    pids = scene.met(side, what, process)[:1]
     for pid in pids:
         sql(scene.servers[side].dsn(), "SELECT pg_terminate_backend(%s)", [pid])
     return lambda: bool(pids)
 
 
 @fault(STOPPED)
-def terminate_a_reader(scene: Scene, _process: Process) -> Hit:
-    return _terminate(scene, "source", "workers")
+def terminate_a_reader(scene: Scene, process: Process) -> Hit:
+    return _terminate(scene, process, "source", "workers")
 
 
 @fault(STOPPED)
-def terminate_a_writer(scene: Scene, _process: Process) -> Hit:
-    return _terminate(scene, "target", "workers")
+def terminate_a_writer(scene: Scene, process: Process) -> Hit:
+    return _terminate(scene, process, "target", "workers")
 
 
 @fault(STOPPED)
-def terminate_the_keeper(scene: Scene, _process: Process) -> Hit:
-    return _terminate(scene, "source", "lasting")
+def terminate_the_keeper(scene: Scene, process: Process) -> Hit:
+    return _terminate(scene, process, "source", "lasting")
 
 
 @fault(STOPPED)
-def terminate_the_guard(scene: Scene, _process: Process) -> Hit:
-    return _terminate(scene, "target", "lasting")
+def terminate_the_guard(scene: Scene, process: Process) -> Hit:
+    return _terminate(scene, process, "target", "lasting")
 
 
 @fault(STOPPED)
@@ -108,32 +108,32 @@ def terminate_all_of_the_source(scene: Scene, _process: Process) -> Hit:
     return lambda: bool(pids)
 
 
-def _kill_backend(scene: Scene, side: str, what: str = "workers") -> Hit:
+def _kill_backend(scene: Scene, process: Process, side: str, what: str = "workers") -> Hit:
     """SIGKILL of one backend: the server restarts all of itself."""
-    pids = scene.backends(side, what)[:1]
+    pids = scene.met(side, what, process)[:1]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     return lambda: bool(pids)
 
 
 @fault(STOPPED)
-def kill_a_reader(scene: Scene, _process: Process) -> Hit:
-    return _kill_backend(scene, "source")
+def kill_a_reader(scene: Scene, process: Process) -> Hit:
+    return _kill_backend(scene, process, "source")
 
 
 @fault(STOPPED)
-def kill_a_writer(scene: Scene, _process: Process) -> Hit:
-    return _kill_backend(scene, "target")
+def kill_a_writer(scene: Scene, process: Process) -> Hit:
+    return _kill_backend(scene, process, "target")
 
 
 @fault(STOPPED)
-def kill_the_keeper(scene: Scene, _process: Process) -> Hit:
-    return _kill_backend(scene, "source", "lasting")
+def kill_the_keeper(scene: Scene, process: Process) -> Hit:
+    return _kill_backend(scene, process, "source", "lasting")
 
 
 @fault(STOPPED)
-def kill_the_guard(scene: Scene, _process: Process) -> Hit:
-    return _kill_backend(scene, "target", "lasting")
+def kill_the_guard(scene: Scene, process: Process) -> Hit:
+    return _kill_backend(scene, process, "target", "lasting")
 
 
 def _restart(scene: Scene, process: Process, side: str) -> Hit:
@@ -210,8 +210,8 @@ def _stall(scene: Scene, process: Process, side: str, break_: Break) -> Hit:
 
 
 @fault(STOPPED)
-def stop_the_target_for_a_while(scene: Scene, _process: Process) -> Hit:
-    pids = scene.backends("target", "workers")
+def stop_the_target_for_a_while(scene: Scene, process: Process) -> Hit:
+    pids = scene.met("target", "workers", process)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     time.sleep(0.5)
@@ -221,9 +221,12 @@ def stop_the_target_for_a_while(scene: Scene, _process: Process) -> Hit:
 
 
 @fault()
-def start_it_twice(scene: Scene, _process: Process) -> Hit:
+def start_it_twice(scene: Scene, process: Process) -> Hit:
+    process.send_signal(signal.SIGSTOP)
+    alive = process.poll() is None
     second = scene.resume()
     said, _ = second.communicate(timeout=60)
+    process.send_signal(signal.SIGCONT)
     # Active, or done meanwhile: refused either way.
     assert second.returncode == 3, (second.returncode, said)
-    return lambda: "is active" in said
+    return lambda: alive and "is active" in said

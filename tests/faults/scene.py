@@ -70,6 +70,7 @@ class Scene:
             if process.poll() is None:
                 process.kill()
                 process.communicate()
+        self.wait_for_servers()
         self._stack.close()
 
     # Processes
@@ -121,6 +122,12 @@ class Scene:
             return [pid for (pid,) in sql(self.servers[side].dsn(), query, [name, self.names[side]])]
         return []
 
+    def met(self, side: str, what: str, process: subprocess.Popen[str]) -> list[int]:
+        """The same, as soon as there is one: between two chunks a worker is called nothing."""
+        while not (found := self.backends(side, what)) and process.poll() is None:
+            time.sleep(0.002)
+        return found
+
     def end_backends(self) -> None:
         """As an administrator ends what a network that was cut off has left behind."""
         for side in self.servers:
@@ -128,10 +135,22 @@ class Scene:
                 with contextlib.suppress(psycopg.Error):
                     sql(self.servers[side].dsn(), "SELECT pg_terminate_backend(%s)", [pid])
 
+    def wait_for_servers(self) -> None:
+        """A server whose backend was killed starts again by itself, all of it."""
+        deadline = time.monotonic() + PATIENCE
+        for server in self.servers.values():
+            while True:
+                with contextlib.suppress(psycopg.Error):
+                    sql(server.dsn(), "SELECT 1")
+                    break
+                assert time.monotonic() < deadline, "a server does not come back"
+                time.sleep(0.05)
+
     # How it must end
 
     def check(self) -> None:
         """Both tables are what they must be, as multisets, and no session is left."""
+        self.wait_for_servers()
         with (
             psycopg.connect(self.dsns["source"], application_name=TEST_APPLICATION) as source,
             psycopg.connect(self.dsns["target"], application_name=TEST_APPLICATION) as target,

@@ -76,6 +76,7 @@ def _never() -> bool:
 
 def go_on(scene: Scene, fault: Fault) -> subprocess.Popen[str]:
     """Resume; or begin again, where the run was ended before the ledger had its first row."""
+    scene.wait_for_servers()
     if fault.leaves:
         scene.end_backends()
     if not scene.committed():
