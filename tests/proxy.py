@@ -26,6 +26,8 @@ from psycopg.conninfo import make_conninfo
 class Fault:
     """What goes wrong, and where: at byte `at` of one direction, or where `seeing` first comes.
 
+    `more` counts bytes of that direction too, but from when the fault is set, over all connections.
+
     "up" is from the client to the server. Actions:
       rst, fin      bytes before `at` (none of the piece that holds `seeing`) pass, then both sides are cut
       stall         the same, but nothing is closed: a half-open network, both ways
@@ -36,12 +38,17 @@ class Fault:
     action: Literal["rst", "fin", "stall", "lose answer"]
     at: int | None = None
     seeing: bytes | None = None
+    more: int | None = None
     fired: bool = False
+    passing: int = 0
 
     def place(self, before: int, data: bytes) -> int | None:
         """Return how many bytes of `data`, which begins at byte `before`, still pass; None when all do."""
         if self.seeing is not None:
             return 0 if self.seeing in data else None
+        if self.more is not None:
+            self.more -= len(data)
+            return len(data) + self.more if self.more < 0 else None
         assert self.at is not None
         return self.at - before if before <= self.at < before + len(data) else None
 
@@ -113,7 +120,7 @@ class Proxy:
                         return
                     fault = self._due(direction, counts[direction], data)
                     if fault is not None:
-                        self._break(fault, counts[direction], data, client, server)
+                        self._break(fault, data, client, server)
                         return
                     destination.sendall(data)
                     counts[direction] += len(data)
@@ -124,14 +131,13 @@ class Proxy:
             fault = self.fault
             if fault is None or fault.fired or fault.direction != direction:
                 return None
-            if fault.place(before, data) is None:
+            place = fault.place(before, data)
+            if place is None:
                 return None
-            fault.fired = True
+            fault.fired, fault.passing = True, place
             return fault
 
-    def _break(
-        self, fault: Fault, before: int, data: bytes, client: socket.socket, server: socket.socket
-    ) -> None:
+    def _break(self, fault: Fault, data: bytes, client: socket.socket, server: socket.socket) -> None:
         destination = server if fault.direction == "up" else client
         if fault.action == "lose answer":
             destination.sendall(data)
@@ -140,7 +146,7 @@ class Proxy:
             time.sleep(0.05)
             _reset_on_close(client)
             return
-        destination.sendall(data[: fault.place(before, data)])
+        destination.sendall(data[: fault.passing])
         if fault.action == "stall":
             self._closing.wait()
         elif fault.action == "rst":

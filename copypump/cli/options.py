@@ -298,6 +298,9 @@ landing = together(
         help="Stop when more rows than these are rejected, or more in a hundred.",
     ),
     click.option("--create", is_flag=True, help="Make the target table from what arrives, if it is missing."),
+    click.option(
+        "--analyze", is_flag=True, help="Take the target's statistics anew (ANALYZE) once all rows are there."
+    ),
 )
 
 tuning = together(

@@ -156,6 +156,7 @@ class _Run:
         self._job: Job | None = None
         self._done: list[Committed] = []
         self._resumed = False
+        self._begun = False  # whether the ledger has the run as this process goes on with it
         self._writers = Writers(self._open(dst, Side.TARGET))
         stack.callback(self._writers.close)
 
@@ -197,6 +198,7 @@ class _Run:
         )
         self._stack.callback(readers.close)
         landed, epoch = self._prepare() if resumed is None else self._take_up(resumed, new_snapshot)
+        self._begun = True
         with self._writing() as session:
             snapshot = self._ledger.add_snapshot(session, plan.run, readers.snapshot)
             commit(session)
@@ -451,8 +453,8 @@ class _Run:
 
     def stopped(self, error: BaseException) -> BaseException:
         """Say in the ledger, and in the error, how far the run came; give what is to be raised."""
-        job, run = self._job, self._plan.run
-        if job is None:
+        run = self._plan.run
+        if not self._begun:
             if isinstance(error, CopypumpError) and self._resumed:
                 error.state = error.state or "the run is as it was before"
             return error

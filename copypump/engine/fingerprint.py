@@ -16,6 +16,7 @@ from copypump.postgres.catalog import Table
 # Options that change how fast a run is, or how it is watched, and nothing of what lands.
 FREE = frozenset(
     {
+        "analyze",
         "jobs",
         "retries",
         "batch_rows",

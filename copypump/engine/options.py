@@ -65,6 +65,7 @@ class PumpOptions(TypedDict, total=False):
         dedupe: with a mode that merges, which of the source's rows of one key lands: "first:COLUMN" or
             "last:COLUMN", by that column's order. Without it, a key that two rows have is an error.
         create: make the target table from the output schema if it is missing.
+        analyze: take the target's statistics anew (ANALYZE) once all rows are there.
         batch_rows: the most rows of one batch.
         batch_bytes: about how many wire bytes make one batch.
         types: the Arrow type to decode a column as, by column name, as `decimal128(18,4)` is written; or
@@ -104,6 +105,7 @@ class PumpOptions(TypedDict, total=False):
     on_conflict: str
     dedupe: str | None
     create: bool
+    analyze: bool
     batch_rows: int
     batch_bytes: int
     types: Mapping[str, str]
@@ -159,6 +161,7 @@ class Options:
     on_conflict: str = "update"
     dedupe: str | None = None
     create: bool = False
+    analyze: bool = False
     batch_rows: int = DEFAULT_BATCH_ROWS
     batch_bytes: int = DEFAULT_BATCH_BYTES
     types: Mapping[str, str] = field(default_factory=dict)

@@ -89,9 +89,11 @@ class Pool:
         self._lock = threading.Lock()
 
     def fill(self, count: int, interrupt: Interrupt) -> None:
-        """Open so many, one after the other."""
-        opened = [self.take(interrupt) for _ in range(count)]
-        for session in opened:
+        """Open so many, one after the other; each is idle, and can serve the next, as soon as it is open."""
+        while self.count() < count:
+            session = self._open_one(interrupt)
+            with self._lock:
+                self._all.add(session)
             self.give(session)
 
     def take_idle(self) -> Session | None:
@@ -182,6 +184,14 @@ class Readers(Pool):
         self._exporting = threading.Lock()
         self._run = run
         self.snapshot = snapshot
+
+    def fill(self, count: int, interrupt: Interrupt) -> None:
+        """Open so many; or fewer, as long as somebody waits to lock the table for himself."""
+        try:
+            super().fill(count, interrupt)
+        except SourceError as error:
+            if error.sqlstate != "55P03" or not self.count():
+                raise
 
     def take(self, interrupt: Interrupt) -> Session:
         """Give an idle one, or a new one.

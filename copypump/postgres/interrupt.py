@@ -18,8 +18,8 @@ class Aborted(Exception):  # noqa: N818 - not an error of its own: who set the s
 class Interrupt:
     """A thread-safe one-way switch that `poll()` can wait for.
 
-    `fd` becomes readable when the switch is set, and stays so. `close()` when nobody waits any more. There is no
-    `__del__` for it: Ctrl-C that comes within one is ignored by Python, and the run would go on.
+    `fd` becomes readable when the switch is set, and stays so. `close()` when nobody waits any more. There is
+    no `__del__` for it: Ctrl-C that comes within one is ignored by Python, and the run would go on.
     """
 
     def __init__(self) -> None:

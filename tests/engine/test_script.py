@@ -112,6 +112,8 @@ JOBS = [
     pytest.param(
         {"into": "dates", "mode": "append", "types": {"name": "text"}, "transform": None}, id="cast"
     ),
+    pytest.param({"mode": "append", "analyze": True}, id="analyze-one"),
+    pytest.param({"mode": "append", "analyze": True, **MANY}, id="analyze-many"),
     pytest.param({"where": "id > 100", "mode": "append", "check": "age > 0"}, id="where"),
     pytest.param({"mode": "append", "on_error": "reject"}, id="reject-one"),
     pytest.param({"mode": "append", "on_error": "reject", **MANY}, id="reject-many"),

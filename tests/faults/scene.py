@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class Scene:
         self.servers = {"source": source, "target": target}
         self.way = way
         self._stack = contextlib.ExitStack()
+        self._processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Scene:
         enter = self._stack.enter_context
@@ -64,6 +66,11 @@ class Scene:
         return self
 
     def __exit__(self, *error: Any) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        self.wait_for_servers()
         self._stack.close()
 
     # Processes
@@ -80,11 +87,13 @@ class Scene:
 
     def _copypump(self, *words: str) -> subprocess.Popen[str]:
         ends = ("--src", self.through["source"], "--dst", self.through["target"], "--no-progress")
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "copypump", *words, *ends],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"},
         )  # fmt: skip
+        self._processes.append(process)
+        return process
 
     # What can be seen
 
@@ -113,6 +122,12 @@ class Scene:
             return [pid for (pid,) in sql(self.servers[side].dsn(), query, [name, self.names[side]])]
         return []
 
+    def met(self, side: str, what: str, process: subprocess.Popen[str]) -> list[int]:
+        """The same, as soon as there is one: between two chunks a worker is called nothing."""
+        while not (found := self.backends(side, what)) and process.poll() is None:
+            time.sleep(0.002)
+        return found
+
     def end_backends(self) -> None:
         """As an administrator ends what a network that was cut off has left behind."""
         for side in self.servers:
@@ -120,10 +135,22 @@ class Scene:
                 with contextlib.suppress(psycopg.Error):
                     sql(self.servers[side].dsn(), "SELECT pg_terminate_backend(%s)", [pid])
 
+    def wait_for_servers(self) -> None:
+        """A server whose backend was killed starts again by itself, all of it."""
+        deadline = time.monotonic() + PATIENCE
+        for server in self.servers.values():
+            while True:
+                with contextlib.suppress(psycopg.Error):
+                    sql(server.dsn(), "SELECT 1")
+                    break
+                assert time.monotonic() < deadline, "a server does not come back"
+                time.sleep(0.05)
+
     # How it must end
 
     def check(self) -> None:
         """Both tables are what they must be, as multisets, and no session is left."""
+        self.wait_for_servers()
         with (
             psycopg.connect(self.dsns["source"], application_name=TEST_APPLICATION) as source,
             psycopg.connect(self.dsns["target"], application_name=TEST_APPLICATION) as target,
@@ -134,9 +161,9 @@ class Scene:
             found = sorted(map(repr, target.execute("SELECT id, name, age, region FROM people").fetchall()))
         assert len(expected) >= ROWS
         if found != expected:
-            lost, more = len(set(expected) - set(found)), len(found) - len(set(found))
+            lost, more = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
             raise AssertionError(
-                f"{len(found)} rows instead of {len(expected)}: {lost} lost, {more} more than once"
+                f"{len(found)} rows instead of {len(expected)}: {lost.total()} lost, {more.total()} too many"
             )
         for side, server in self.servers.items():
             server.check_leaks(self.names[side])
