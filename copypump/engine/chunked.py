@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -32,7 +32,7 @@ from copypump.engine.plan import Plan
 from copypump.engine.rejects.limit import Limit
 from copypump.engine.report import Counters, Report, Tally
 from copypump.engine.retries import Retry, classify
-from copypump.engine.sessions import Interrupts, Readers, SnapshotLost, Writers
+from copypump.engine.sessions import Interrupts, Readers, SnapshotLost, Writers, opener
 from copypump.engine.splits import Chunk, check_split
 from copypump.errors import CopypumpError, RefusedError, Side, StoppedError
 from copypump.postgres.catalog import Table, find_table
@@ -157,14 +157,8 @@ class _Run:
         self._done: list[Committed] = []
         self._resumed = False
         self._begun = False  # whether the ledger has the run as this process goes on with it
-        self._writers = Writers(self._open(dst, Side.TARGET))
+        self._writers = Writers(opener(dst, Side.TARGET, report.warn))
         stack.callback(self._writers.close)
-
-    def _open(self, where: Pool, side: Side) -> Callable[[Interrupt], Session]:
-        def opened(interrupt: Interrupt) -> Session:
-            return Session(where, side, interrupt=interrupt, warn=self._report.warn).__enter__()
-
-        return opened
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Session]:
@@ -193,9 +187,8 @@ class _Run:
         check_split(self._keeper, plan.origin, plan.split)
         refuse_itself(self._keeper, self._guard, plan)
         exported = export_snapshot(self._keeper) if plan.options.snapshot else ""
-        readers = Readers(
-            self._open(self._src, Side.SOURCE), plan.origin, plan.options, plan.run, exported, self._keeper
-        )
+        open_reader = opener(self._src, Side.SOURCE, self._report.warn)
+        readers = Readers(open_reader, plan.origin, plan.options, plan.run, exported, self._keeper)
         self._stack.callback(readers.close)
         landed, epoch = self._prepare() if resumed is None else self._take_up(resumed, new_snapshot)
         self._begun = True

@@ -24,13 +24,12 @@ from copypump.engine.options import Options, TransformSpec
 from copypump.engine.plan import make_plan
 from copypump.engine.report import Counters
 from copypump.engine.run import make_transform
-from copypump.engine.sessions import Interrupts, Readers, Writers
+from copypump.engine.sessions import Interrupts, Readers, Writers, opener
 from copypump.engine.splits import Chunk
 from copypump.errors import CopypumpError, RefusedError, Side
 from copypump.postgres.catalog import find_table
-from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.label import end_labelled
-from copypump.postgres.pool import Pool, make_pool
+from copypump.postgres.pool import make_pool
 from copypump.postgres.session import Session
 from copypump.postgres.snapshot import import_snapshot
 from copypump.transforms.finding import reference_of
@@ -194,19 +193,12 @@ class _Here:
                 raise RefusedError(
                     "a worker process sees another run than the one that began: " + "; ".join(found)
                 )
-            readers = Readers(_open(pools[0], Side.SOURCE), plan.origin, options, spec.run, spec.exported)
+            readers = Readers(opener(pools[0], Side.SOURCE), plan.origin, options, spec.run, spec.exported)
             stack.callback(readers.close)
-            writers = Writers(_open(pools[1], Side.TARGET))
+            writers = Writers(opener(pools[1], Side.TARGET))
             stack.callback(writers.close)
             self.job = Job(
                 plan, Ledger(options.ledger_schema), spec.run, spec.epoch, spec.snapshot, landed, readers,
                 writers, self.interrupts, plan.rejecting.limit() if plan.rejecting else None,
             )  # fmt: skip
             self.close = stack.pop_all().close
-
-
-def _open(pool: Pool, side: Side) -> Any:
-    def opened(interrupt: Interrupt) -> Session:
-        return Session(pool, side, interrupt=interrupt).__enter__()
-
-    return opened

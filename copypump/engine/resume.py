@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from copypump.engine.chunked import run_chunked
 from copypump.engine.history import recorded
 from copypump.engine.ledger import Record
 from copypump.engine.moving import OnProgress
 from copypump.engine.options import DEFAULT_LEDGER, Options
-from copypump.engine.report import Counters, Report
-from copypump.engine.run import planned, reported, write_rejects
+from copypump.engine.report import Report
+from copypump.engine.run import run as carry_out
 from copypump.errors import RefusedError, Side
-from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.session import Where
-
-log = logging.getLogger("copypump.resume")
 
 
 def resume(
@@ -55,21 +50,9 @@ def resume(
     record = recorded(run, dst, ledger_schema)
     free = {"jobs": jobs, "retries": retries}
     options = _options(record, {name: value for name, value in free.items() if value is not None})
-    counters, report = Counters(), Report("failed", options.table or "query", options.target_name)
-    interrupt = Interrupt()
-    with reported(report, counters):
-        try:
-            with planned(src, dst, options, interrupt, report.warn, record) as (plan, source, target):
-                report.source, report.target = plan.origin.name, plan.destination.name
-                report.warnings += plan.warnings
-                run_chunked(
-                    plan, source, target, src, dst, report, counters, on_progress, progress_interval,
-                    interrupt, resumed=record, new_snapshot=new_snapshot,
-                )  # fmt: skip
-                write_rejects(plan, target, report)
-        finally:
-            interrupt.close()
-    return report
+    return carry_out(
+        src, dst, options, on_progress, progress_interval, resumed=record, new_snapshot=new_snapshot
+    )
 
 
 def _options(record: Record, free: Mapping[str, Any]) -> Options:

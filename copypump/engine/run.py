@@ -99,8 +99,10 @@ def run(
     *,
     interrupt: Interrupt | None = None,
     executor: Executor | None = None,
+    resumed: Record | None = None,
+    new_snapshot: bool = False,
 ) -> Report:
-    """Do the whole job; `interrupt` ends it from outside.
+    """Do the whole job, or what is left of a run that is `resumed`; `interrupt` ends it from outside.
 
     Raises:
         CopypumpError: with `state` saying what is safe now, and the report so far as its `report`.
@@ -113,7 +115,7 @@ def run(
     interrupt = interrupt or Interrupt()
     with reported(report, counters):
         try:
-            with planned(src, dst, options, interrupt, report.warn) as (plan, source, target):
+            with planned(src, dst, options, interrupt, report.warn, resumed) as (plan, source, target):
                 report.source, report.target = plan.origin.name, plan.destination.name
                 report.warnings += plan.warnings
                 if log.isEnabledFor(logging.INFO):
@@ -123,7 +125,7 @@ def run(
 
                     run_chunked(
                         plan, source, target, src, dst, report, counters, on_progress, interval, interrupt,
-                        executor=executor,
+                        executor=executor, resumed=resumed, new_snapshot=new_snapshot,
                     )  # fmt: skip
                 else:
                     _run_whole(plan, source, target, interrupt, report, counters, on_progress, interval)

@@ -7,14 +7,16 @@ closed, and the next attempt opens another.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator
 
 from copypump.engine.options import Options
 from copypump.engine.origin import Origin, join_origin
-from copypump.errors import CopypumpError, SourceError
+from copypump.errors import CopypumpError, Side, SourceError
 from copypump.postgres.interrupt import Aborted, Interrupt
 from copypump.postgres.label import label
+from copypump.postgres.pool import Pool as SessionPool
 from copypump.postgres.session import Session
 from copypump.postgres.snapshot import (
     export_snapshot,
@@ -24,13 +26,26 @@ from copypump.postgres.snapshot import (
     set_savepoint,
 )
 
+log = logging.getLogger("copypump.sessions")
+
 # What the server says of a snapshot that nobody holds any more: undefined_object, before PostgreSQL 17
 # invalid_parameter_value.
 _NO_SNAPSHOT = ("22023", "42704")
 
-
 # Seconds between two looks for a session that another worker gives back.
 _PATIENCE = 0.2
+
+
+Open = Callable[[Interrupt], Session]
+
+
+def opener(pool: SessionPool, side: Side, warn: Callable[[str], object] = log.warning) -> Open:
+    """What opens a session of a pool's, which its interrupt ends."""
+
+    def opened(interrupt: Interrupt) -> Session:
+        return Session(pool, side, interrupt=interrupt, warn=warn).__enter__()
+
+    return opened
 
 
 class SnapshotLost(Exception):  # noqa: N818 - told to the user as a StoppedError by the run
@@ -68,11 +83,6 @@ class Interrupts:
         for interrupt in live:
             interrupt.set()
 
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopped.is_set()
-
     def sleep(self, seconds: float) -> None:
         """Wait, or raise Aborted as soon as all are told to end."""
         if self._stopped.wait(seconds):
@@ -82,7 +92,7 @@ class Interrupts:
 class Pool:
     """Sessions of one side that are open and idle; `open_one` makes another."""
 
-    def __init__(self, open_one: Callable[[Interrupt], Session]) -> None:
+    def __init__(self, open_one: Open) -> None:
         self._open_one = open_one
         self._idle: list[Session] = []
         self._all: set[Session] = set()
@@ -169,7 +179,7 @@ class Readers(Pool):
 
     def __init__(
         self,
-        open_session: Callable[[Interrupt], Session],
+        open_session: Open,
         origin: Origin,
         options: Options,
         run: str,
