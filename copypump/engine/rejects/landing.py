@@ -48,6 +48,12 @@ _LEAVE_WAITING = sql.SQL(
 _OF_ROWS = ("22", "23")
 _OF_ROWS_WHOLE = ("44000", "P0001")
 
+# The same in PL/pgSQL, within an exception handler.
+_IS_OF_ROWS = sql.SQL("({} OR SQLSTATE IN ({}))").format(
+    sql.SQL(" OR ").join(sql.SQL("SQLSTATE LIKE {}").format(sql.Literal(f"{each}%")) for each in _OF_ROWS),
+    sql.SQL(", ").join(map(sql.Literal, _OF_ROWS_WHOLE)),
+)
+
 
 def is_of_rows(error: TargetError) -> bool:
     """Whether the server refused a row, and not the whole."""
@@ -288,7 +294,7 @@ BEGIN
             GET DIAGNOSTICS got = ROW_COUNT;
             landed := landed + got;
         EXCEPTION WHEN OTHERS THEN
-            IF NOT (SQLSTATE LIKE '22%' OR SQLSTATE LIKE '23%' OR SQLSTATE IN ('44000', 'P0001')) THEN
+            IF NOT {of_rows} THEN
                 RAISE;
             END IF;
             FOR one IN SELECT b.{n} AS n FROM {block} AS b
@@ -299,7 +305,7 @@ BEGIN
                     GET DIAGNOSTICS got = ROW_COUNT;
                     landed := landed + got;
                 EXCEPTION WHEN OTHERS THEN
-                    IF NOT (SQLSTATE LIKE '22%' OR SQLSTATE LIKE '23%' OR SQLSTATE IN ('44000', 'P0001')) THEN
+                    IF NOT {of_rows} THEN
                         RAISE;
                     END IF;
                     GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, constr = CONSTRAINT_NAME,
@@ -313,6 +319,7 @@ BEGIN
 END"""
     ).format(
         n=_N,
+        of_rows=_IS_OF_ROWS,
         size=sql.Literal(_SLICE),
         block=BLOCK,
         bad=_BAD,

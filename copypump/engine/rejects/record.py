@@ -14,8 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from copypump.errors import CopypumpError
-
 # Who rejected a row: the `stage` of a record.
 DECODE, TRANSFORM, CHECK, ENCODE, TARGET = "decode", "transform", "check", "encode", "target"
 
@@ -31,11 +29,6 @@ class RejectedRows(bytearray):
 def record(stage: str, reason: str, row: dict[str, Any], column: str | None = None) -> dict[str, Any]:
     """One rejected row; the keys are columns of the table of rejects."""
     return {"stage": stage, "reason": reason, "column_name": column, "row": row}
-
-
-def reason_of(error: CopypumpError) -> str:
-    """What an error says of a value: no more than its message, whose place is told beside it."""
-    return error.message
 
 
 def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
