@@ -100,6 +100,7 @@ class Session:
         self._warn = warn
         self.committed: bool | None = None
         self.notices = 0
+        self.grown = False  # libpq's input buffer, for good, by Source
         self._where = where
         self._notice_handler: Callable[[pq.abc.PGresult], None] | None = None
         self._native = threading.Lock()

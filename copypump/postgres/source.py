@@ -45,7 +45,9 @@ class Source:
         session = self._session
         began = time.monotonic_ns()
         try:
-            session.execute(f"SELECT pg_catalog.repeat(' ', {GROW_BYTES})")
+            if not session.grown:
+                session.execute(f"SELECT pg_catalog.repeat(' ', {GROW_BYTES})")
+                session.grown = True
             with told(session.side):
                 result = session.results(statement)[-1]
         finally:
