@@ -28,7 +28,7 @@ FILL = f"""INSERT INTO people SELECT i, repeat('x', i % 40), i % 90, (ARRAY['n',
            FROM generate_series(1, {ROWS}) AS i"""
 AS_IT_LANDS = "SELECT id, name, age + 1 AS age, region FROM people"
 
-# The ways in which a run goes; `stable` is whether it may be resumed under a new snapshot.
+# The ways in which a run goes: how the source is cut, and how rows land.
 WAYS: dict[str, tuple[str, ...]] = {
     "empty-ctid": ("--split", "ctid"),
     "empty-key": ("--split", "key"),
@@ -58,7 +58,6 @@ class Scene:
             sql(dsn, TABLE)
         sql(self.dsns["source"], FILL)
         sql(self.dsns["source"], "ANALYZE people")
-        self.before = 0
         if "append" in self.way:
             sql(self.dsns["target"], "INSERT INTO people VALUES (-1, 'was there', 1, NULL)")
         if "upsert" in self.way or "replace" in self.way:
