@@ -20,7 +20,7 @@ from copypump.codec.decoder import ROW_INDEX
 from copypump.codec.policy import POLICIES, Policy
 from copypump.codec.rewrite import Rewriter, Walked
 from copypump.codec.spelling import is_opaque, parse_arrow_type
-from copypump.engine.around.analyze import add_analyze
+from copypump.engine.around import surround
 from copypump.engine.destination import Destination, find_landing, plan_destination
 from copypump.engine.differences import find_differences
 from copypump.engine.loading import Landing, Loading, make_loading
@@ -177,7 +177,7 @@ def make_plan(
     if many:
         check_many(destination)
     landing = Landing(target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run)
-    loading = add_analyze(landing, make_loading(landing))
+    loading = surround(landing, make_loading(landing))
     rejecting = plan_rejecting(target, destination, mapping, loading, options, run or new_run_id())
     hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)}
     if transform is not None and transform.checks:

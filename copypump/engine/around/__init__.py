@@ -1,1 +1,27 @@
 """What a run does around the load itself; each option a function that adds to the mode's Loading."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from copypump.engine.loading import Landing, Loading
+
+# Module and function by the name of the option, and the word of it that asks for nothing. In the order in
+# which they come after the load. Only what is wanted is imported.
+AROUND: dict[str, tuple[str, str, object]] = {
+    "analyze": ("analyze", "add_analyze", False),
+}
+
+
+def surround(landing: Landing, loading: Loading) -> Loading:
+    """Add what the options want to be done around the load.
+
+    Raises:
+        RefusedError: it does not go with the target or the mode.
+        TargetError: the role may not do it.
+
+    """
+    for option, (module, name, nothing) in AROUND.items():
+        if getattr(landing.options, option) != nothing:
+            loading = getattr(import_module(f"{__name__}.{module}"), name)(landing, loading)
+    return loading

@@ -15,7 +15,7 @@ MAINTAIN = 170000  # the server version that the privilege came with
 
 
 def add_analyze(landing: Landing, loading: Loading) -> Loading:
-    """With the option, end by an ANALYZE: before the COMMIT, or as a last phase where there is a ledger.
+    """End by an ANALYZE: before the COMMIT, or as a last phase where there is a ledger.
 
     Mode replace analyzes its new table anyway.
 
@@ -24,8 +24,8 @@ def add_analyze(landing: Landing, loading: Loading) -> Loading:
         TargetError: the role may not; the server itself would only warn, and leave the statistics out.
 
     """
-    options, destination = landing.options, landing.destination
-    if not options.analyze or (options.load_mode is not None and options.load_mode.new_table):
+    mode, destination = landing.options.load_mode, landing.destination
+    if mode is not None and mode.new_table:
         return loading
     table = destination.table
     if table is not None:
