@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import sql
 
-from copypump.engine.ledger import Committed, Ledger, Record, RunState
+from copypump.engine.ledger import Committed, Ledger, Record, RunState, hold_run
 from copypump.engine.options import DEFAULT_LEDGER
 from copypump.errors import Side
 from copypump.postgres.commit import commit
@@ -76,7 +76,7 @@ def forget(run: str, dst: Where, ledger_schema: str = DEFAULT_LEDGER) -> None:
     ledger = Ledger(ledger_schema)
     with _opened(dst) as session:
         record = ledger.read(session, run)
-        ledger.guard(session, run)
+        hold_run(session, run)
         for table in record.notes.get(TABLES, []):
             session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.SQL(table)))
         ledger.forget(session, run)

@@ -1,226 +1,40 @@
-"""The rows on the target that say what a run has committed: schema `copypump`, made when it is needed.
-
-A row goes in first, in the very transaction of what it stands for. So an attempt that the network cut off
-makes the next one wait until its own end is known: then the row is there, and nothing is to be done, or it
-is not, and nothing was.
-
-    runs    a row a run: what it was asked to do, what it was found to be, how it stands
-    chunks  a row a committed chunk, with its counts
-    steps   a row a committed phase before or after the chunks, or step of one
-"""
+"""The statements on a ledger: of a run's own row, of its chunks and of its steps."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from psycopg import sql
 
+from copypump.engine.ledger.listing import list_runs
+from copypump.engine.ledger.rows import Committed, Record, RunState
+from copypump.engine.ledger.tables import exist, in_schema, make
 from copypump.errors import CopypumpError, RefusedError, Side
-from copypump.postgres.label import end_labelled
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
 from copypump.postgres.values import Param
-
-SCHEMA = "copypump"
-
-# "copypump" in ASCII: under this lock two runs do not make the ledger at once.
-MAKING = 0x636F707970756D70
-
-_TABLES = """
-CREATE SCHEMA IF NOT EXISTS {schema};
-CREATE TABLE IF NOT EXISTS {schema}.runs (
-    run         pg_catalog.text PRIMARY KEY,
-    epoch       pg_catalog.int4 NOT NULL DEFAULT 1,
-    status      pg_catalog.text NOT NULL,
-    source      pg_catalog.text NOT NULL,
-    target      pg_catalog.text NOT NULL,
-    options     pg_catalog.jsonb NOT NULL,
-    fingerprint pg_catalog.jsonb NOT NULL,
-    split       pg_catalog.jsonb NOT NULL,
-    snapshots   pg_catalog.jsonb NOT NULL DEFAULT '[]',
-    notes       pg_catalog.jsonb NOT NULL DEFAULT '{{}}',
-    error       pg_catalog.text,
-    version     pg_catalog.text NOT NULL,
-    started     pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    changed     pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now());
-CREATE TABLE IF NOT EXISTS {schema}.chunks (
-    run           pg_catalog.text NOT NULL REFERENCES {schema}.runs ON DELETE CASCADE,
-    chunk         pg_catalog.int4 NOT NULL,
-    snapshot      pg_catalog.int4 NOT NULL,
-    rows_read     pg_catalog.int8,
-    rows_written  pg_catalog.int8,
-    bytes_read    pg_catalog.int8,
-    bytes_written pg_catalog.int8,
-    seconds       pg_catalog.float8,
-    committed     pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    PRIMARY KEY (run, chunk));
-CREATE TABLE IF NOT EXISTS {schema}.steps (
-    run       pg_catalog.text NOT NULL REFERENCES {schema}.runs ON DELETE CASCADE,
-    step      pg_catalog.text NOT NULL,
-    tally     pg_catalog.jsonb NOT NULL DEFAULT '{{}}',
-    committed pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    PRIMARY KEY (run, step))"""
-
-_RUNS = """
-SELECT r.run, r.status, r.source, r.target, r.error, r.version,
-       r.started::pg_catalog.text, r.changed::pg_catalog.text,
-       pg_catalog.jsonb_array_length(r.split OPERATOR(pg_catalog.->) 'chunks'),
-       c.done, c.rows_read, c.rows_written, c.bytes_written,
-       EXISTS (SELECT FROM pg_catalog.pg_locks l
-                WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted
-                  AND l.database OPERATOR(pg_catalog.=)
-                      (SELECT d.oid FROM pg_catalog.pg_database d
-                        WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
-                  AND l.objsubid OPERATOR(pg_catalog.=) 1::pg_catalog.int2
-                  AND ((l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32)
-                       OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8)
-                      OPERATOR(pg_catalog.=) pg_catalog.hashtextextended(r.run, 0))
-  FROM {schema}.runs r,
-       LATERAL (SELECT pg_catalog.count(*) AS done,
-                       coalesce(pg_catalog.sum(k.rows_read), 0)::pg_catalog.int8 AS rows_read,
-                       coalesce(pg_catalog.sum(k.rows_written), 0)::pg_catalog.int8 AS rows_written,
-                       coalesce(pg_catalog.sum(k.bytes_written), 0)::pg_catalog.int8 AS bytes_written
-                  FROM {schema}.chunks k WHERE k.run OPERATOR(pg_catalog.=) r.run) c
- {where}
- ORDER BY r.started, r.run"""
-
-
-_KEY = "pg_catalog.hashtextextended($1::pg_catalog.text, 0)"
-
-_TRY_GUARD = f"SELECT pg_catalog.pg_try_advisory_xact_lock({_KEY})"
-
-_HOLDER = f"""
-SELECT l.pid FROM pg_catalog.pg_locks l
- WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted
-   AND l.objsubid OPERATOR(pg_catalog.=) 1::pg_catalog.int2
-   AND ((l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32)
-        OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8) OPERATOR(pg_catalog.=) {_KEY}"""
-
-# Seconds for a server to notice that a process of ours is gone.
-_PATIENCE = 3.0
 
 
 class Superseded(Exception):  # noqa: N818 - told to the user as a StoppedError by the run
     """Another process has taken the run up since."""
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """A chunk's row: what it moved, under which of the run's snapshots (counted from 1)."""
-
-    chunk: int
-    snapshot: int
-    rows_read: int
-    rows_written: int
-    bytes_read: int
-    bytes_written: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """How a run stands, as `copypump runs` lists it.
-
-    `status` is running, done, failed or stopped; a run that says that it is running while nobody holds it
-    has died, and is stopped.
-    """
-
-    run: str
-    status: str
-    source: str
-    target: str
-    error: str | None
-    version: str
-    started: str
-    changed: str
-    chunks: int
-    chunks_done: int
-    rows_read: int
-    rows_written: int
-    bytes_written: int
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A run's own row, whole."""
-
-    run: str
-    epoch: int
-    status: str
-    options: dict[str, Any]
-    fingerprint: dict[str, Any]
-    split: dict[str, Any]
-    snapshots: list[str]
-    notes: dict[str, Any]
-
-
 class Ledger:
     """The statements on the ledger of one target; every one is given the session that it runs in."""
 
-    def __init__(self, schema: str = SCHEMA) -> None:
+    def __init__(self, schema: str) -> None:
         self.schema = schema
 
-    def _sql(self, text: str, **parts: sql.Composable) -> sql.Composed:
-        return sql.SQL(text).format(schema=sql.Identifier(self.schema), **parts)
-
-    # The run
-
-    def exists(self, session: Session) -> bool:
-        """Whether the tables are there."""
-        found = session.execute(
-            "SELECT pg_catalog.to_regclass($1::pg_catalog.text) IS NOT NULL",
-            [show_name(self.schema, "steps")],
-        )
-        return bool(found[0][0])
+    def _sql(self, text: str) -> sql.Composed:
+        return in_schema(self.schema, text)
 
     def make(self, session: Session) -> None:
-        """Make what is missing, in the session's transaction, which is to commit soon.
+        """Make what is missing of the tables; see `tables.make`."""
+        make(session, self.schema)
 
-        Raises:
-            RefusedError: the role may not, and nobody made it.
-
-        """
-        if self.exists(session):
-            return
-        session.execute("SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int8)", [MAKING])
-        try:
-            for statement in _TABLES.split(";"):
-                session.execute(self._sql(statement))
-        except CopypumpError as error:
-            if error.sqlstate != "42501":
-                raise
-            raise RefusedError(
-                f"the role may not make the ledger, schema {show_name(self.schema)}",
-                side=Side.TARGET,
-                hint="GRANT CREATE ON DATABASE, or let another role run once; --ledger-schema names another",
-            ) from None
-
-    def guard(self, session: Session, run: str) -> None:
-        """Hold the run as ours until the session's transaction ends.
-
-        What earlier processes left behind on the server is ended (see `postgres.label`).
-
-        Raises:
-            RefusedError: another process holds it.
-
-        """
-        deadline = time.monotonic() + _PATIENCE
-        while not session.execute(_TRY_GUARD, [run])[0][0]:
-            if time.monotonic() < deadline:  # a process that was killed is gone as soon as its server notices
-                time.sleep(0.1)
-                continue
-            found = session.execute(_HOLDER, [run])
-            pid = f", server process {found[0][0]}" if found else ""
-            raise RefusedError(
-                f"the run {run} is active: another process holds it{pid}",
-                side=Side.TARGET,
-                hint=f"wait for it, or end it; copypump status {run} says how far it is",
-            )
-        end_labelled(session, run)
+    # The run
 
     def start(
         self,
@@ -264,7 +78,7 @@ class Ledger:
     def read(self, session: Session, run: str) -> Record:
         """Give the run's row (RefusedError where there is none)."""
         rows: list[tuple[Any, ...]] = []
-        if self.exists(session):
+        if exist(session, self.schema):
             rows = session.execute(
                 self._sql(
                     "SELECT run, epoch, status, options, fingerprint, split, snapshots, notes"
@@ -336,12 +150,8 @@ class Ledger:
         )
 
     def runs(self, session: Session, run: str | None = None) -> list[RunState]:
-        """All runs, or one, oldest first."""
-        if not self.exists(session):
-            return []
-        where = sql.SQL("" if run is None else "WHERE r.run OPERATOR(pg_catalog.=) $1")
-        found = session.execute(self._sql(_RUNS, where=where), None if run is None else [run])
-        return [_state(row) for row in found]
+        """All runs, or one, oldest first; none where there is no ledger."""
+        return list_runs(session, self.schema, run)
 
     def incoming(self, run: str) -> sql.Identifier:
         """The table in which rows of a run that merges wait."""
@@ -434,9 +244,3 @@ class Ledger:
     def start_over(self, session: Session, run: str) -> None:
         """Take the run's chunks out, in the transaction that takes away what they landed."""
         session.execute(self._sql("DELETE FROM {schema}.chunks WHERE run OPERATOR(pg_catalog.=) $1"), [run])
-
-
-def _state(row: Iterable[Any]) -> RunState:
-    """From a row of `_RUNS`, whose last column says whether somebody holds the run."""
-    run, status, *rest, held = row
-    return RunState(run, "stopped" if status == "running" and not held else status, *rest)
