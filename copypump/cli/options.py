@@ -26,6 +26,7 @@ from copypump.engine.options import (
     MAX_BATCH_BYTES,
     MAX_JOBS,
     ON_ERROR,
+    TRIGGERS,
     WORKERS,
 )
 from copypump.engine.splits.chunk import SPLITS
@@ -298,6 +299,15 @@ landing = together(
         help="Stop when more rows than these are rejected, or more in a hundred.",
     ),
     click.option("--create", is_flag=True, help="Make the target table from what arrives, if it is missing."),
+    click.option(
+        "--triggers",
+        type=click.Choice(TRIGGERS),
+        default=TRIGGERS[0],
+        show_default=True,
+        help="What becomes of the target's triggers while rows land; disable-user: none of users' fires, and"
+        " each is then as it was, in the transaction of the rows; replica: the run's sessions set"
+        " session_replication_role, which switches foreign keys off, too: each is checked at the end.",
+    ),
     click.option(
         "--analyze", is_flag=True, help="Take the target's statistics anew (ANALYZE) once all rows are there."
     ),

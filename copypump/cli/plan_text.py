@@ -49,7 +49,7 @@ class _Writer:
             statements = transaction["statements"][len(begins[transaction["side"]]) :]
             self._lines(heading.append(rest, style="not bold"), (*statements, *more_statements(transaction)))
         self._section(
-            "Locks",
+            "Locks, in the order in which they are taken",
             (
                 f"{lock['table']} on the {lock['side']}: {lock['mode']}, until {lock['until']};"
                 f" others can {lock['others']}"

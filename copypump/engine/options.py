@@ -35,6 +35,9 @@ MAX_JOBS = 256
 WORKERS = ("threads", "processes")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,53}")
 
+# What becomes of the target's triggers while rows land; the first is the default.
+TRIGGERS = ("keep", "disable-user", "replica")
+
 # What becomes of a row whose key is there; the first is the default.
 CONFLICTS = ("update", "nothing")
 _DEDUPE = re.compile(r"(first|last):(.+)", re.DOTALL)
@@ -65,6 +68,9 @@ class PumpOptions(TypedDict, total=False):
         dedupe: with a mode that merges, which of the source's rows of one key lands: "first:COLUMN" or
             "last:COLUMN", by that column's order. Without it, a key that two rows have is an error.
         create: make the target table from the output schema if it is missing.
+        triggers: what becomes of the target's triggers while rows land: "keep"; "disable-user" them, in the
+            transaction of the rows; or "replica": the run's sessions do as a replica's (
+            session_replication_role), which switches foreign keys off, too; these are checked at the end.
         analyze: take the target's statistics anew (ANALYZE) once all rows are there.
         batch_rows: the most rows of one batch.
         batch_bytes: about how many wire bytes make one batch.
@@ -105,6 +111,7 @@ class PumpOptions(TypedDict, total=False):
     on_conflict: str
     dedupe: str | None
     create: bool
+    triggers: str
     analyze: bool
     batch_rows: int
     batch_bytes: int
@@ -161,6 +168,7 @@ class Options:
     on_conflict: str = "update"
     dedupe: str | None = None
     create: bool = False
+    triggers: str = TRIGGERS[0]
     analyze: bool = False
     batch_rows: int = DEFAULT_BATCH_ROWS
     batch_bytes: int = DEFAULT_BATCH_BYTES
@@ -227,6 +235,12 @@ class Options:
         if self.on_error == ABORT and (self.rejects is not None or self.max_rejects is not None):
             raise UsageError("rejects and max_rejects go with on_error='reject'")
         MaxRejects.of(self.max_rejects)
+        if self.triggers not in TRIGGERS:
+            raise UsageError(f"triggers is one of {', '.join(TRIGGERS)}, not {self.triggers!r}")
+        if self.triggers == "replica" and self.on_error == REJECT:
+            raise UsageError(
+                "triggers replica does not go with on_error reject: what a foreign key refuses would land"
+            )
 
     def _check_key(self) -> None:
         mode = self.load_mode

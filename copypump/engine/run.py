@@ -32,6 +32,9 @@ from copypump.transforms import Transform
 
 log = logging.getLogger("copypump.run")
 
+# The states in which triggers fire; see `postgres.triggers`.
+_FIRING = {"keep": "OA", "disable-user": "", "replica": "RA"}
+
 UNTOUCHED = "nothing was committed: the target is as it was before"
 
 
@@ -195,7 +198,7 @@ def _look_around(plan: Plan, source: Session, target: Session) -> Around:
         source_encoding=source.server_encoding,
         target_encoding=target.server_encoding,
         indexes=() if landing is None else indexes_of(target, landing.oid),
-        triggers=() if landing is None else triggers_of(target, landing.oid),
+        triggers=() if landing is None else triggers_of(target, landing.oid, _FIRING[plan.options.triggers]),
     )
     source.rollback()
     return around

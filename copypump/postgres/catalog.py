@@ -40,9 +40,8 @@ class Table:
 
     `kind` is relkind (see KINDS), `persistence` relpersistence (p permanent, u unlogged, t temporary).
     `columns` are in their order, without dropped ones. `has_children`: other tables inherit from it
-    (partitions count). `has_triggers`: row triggers of a user's fire on INSERT; `instead_trigger`: one is
-    INSTEAD OF INSERT (a view then takes COPY). `can_select` and `can_insert` hold for the whole table, not
-    for single columns only.
+    (partitions count). `instead_trigger`: a trigger is INSTEAD OF INSERT (a view then takes COPY).
+    `can_select` and `can_insert` hold for the whole table, not for single columns only.
     """
 
     oid: int
@@ -52,7 +51,6 @@ class Table:
     persistence: str
     columns: tuple[Column, ...]
     has_children: bool
-    has_triggers: bool
     instead_trigger: bool
     has_rules: bool
     row_security: bool
@@ -83,10 +81,6 @@ class Table:
 _TABLE = """
 SELECT c.oid, n.nspname, c.relname, c.relkind::pg_catalog.text, c.relpersistence::pg_catalog.text,
        EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent OPERATOR(pg_catalog.=) c.oid),
-       EXISTS (SELECT FROM pg_catalog.pg_trigger t
-                WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal
-                  AND t.tgtype OPERATOR(pg_catalog.&) 4::pg_catalog.int2 OPERATOR(pg_catalog.<>) 0
-                  AND t.tgenabled OPERATOR(pg_catalog.<>) 'D'),
        EXISTS (SELECT FROM pg_catalog.pg_trigger t
                 WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal
                   AND t.tgtype OPERATOR(pg_catalog.&) 68::pg_catalog.int2 OPERATOR(pg_catalog.=) 68),

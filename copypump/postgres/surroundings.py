@@ -38,10 +38,9 @@ SELECT c.relname, pg_catalog.pg_get_indexdef(i.indexrelid),
  WHERE i.indrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
  ORDER BY c.relname"""
 
-# tgenabled: R fires only under session_replication_role = replica, which a session of ours does not set.
 _TRIGGERS = """
 SELECT t.tgname, pg_catalog.pg_get_triggerdef(t.oid),
-       t.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog."char"[])
+       t.tgenabled::pg_catalog.text OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.text[])
   FROM pg_catalog.pg_trigger t
  WHERE t.tgrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND NOT t.tgisinternal
  ORDER BY t.tgname"""
@@ -52,6 +51,9 @@ def indexes_of(session: Session, oid: int) -> tuple[Index, ...]:
     return tuple(Index(*row) for row in session.execute(_INDEXES, [oid]))
 
 
-def triggers_of(session: Session, oid: int) -> tuple[Trigger, ...]:
-    """List a table's triggers, those of constraints left out."""
-    return tuple(Trigger(*row) for row in session.execute(_TRIGGERS, [oid]))
+def triggers_of(session: Session, oid: int, firing: str = "OA") -> tuple[Trigger, ...]:
+    """List a table's triggers, those of constraints left out; `firing` are the states in which they fire.
+
+    See `postgres.triggers`; by default those in which they do so in a session of ours.
+    """
+    return tuple(Trigger(*row) for row in session.execute(_TRIGGERS, [oid, f"{{{','.join(firing)}}}"]))

@@ -93,6 +93,9 @@ def ready(pair: Pair) -> Pair:
         pair.dst,
         """CREATE TABLE people (id int PRIMARY KEY, name text, age int, salary_after_tax float8);
            CREATE INDEX ON people (age);
+           CREATE TABLE ages AS SELECT i AS age FROM generate_series(0, 99) AS i;
+           ALTER TABLE ages ADD PRIMARY KEY (age);
+           ALTER TABLE people ADD FOREIGN KEY (age) REFERENCES ages;
            CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
            CREATE TRIGGER quiet AFTER INSERT ON people FOR EACH STATEMENT EXECUTE FUNCTION nothing()""",
     )
@@ -114,6 +117,10 @@ JOBS = [
     ),
     pytest.param({"mode": "append", "analyze": True}, id="analyze-one"),
     pytest.param({"mode": "append", "analyze": True, **MANY}, id="analyze-many"),
+    pytest.param({"mode": "truncate", "triggers": "disable-user"}, id="triggers-one"),
+    pytest.param({"mode": "upsert", "key": ["id"], "triggers": "disable-user", **MANY}, id="triggers-merge"),
+    pytest.param({"mode": "append", "triggers": "replica"}, id="replica-one"),
+    pytest.param({"mode": "append", "triggers": "replica", **MANY}, id="replica-many"),
     pytest.param({"where": "id > 100", "mode": "append", "check": "age > 0"}, id="where"),
     pytest.param({"mode": "append", "on_error": "reject"}, id="reject-one"),
     pytest.param({"mode": "append", "on_error": "reject", **MANY}, id="reject-many"),

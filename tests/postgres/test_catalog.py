@@ -131,7 +131,6 @@ def test_kinds_and_what_happens_on_insert(database, sql, source_session):
     found = {name: find_table(source_session, name) for name in ("parts", "part", "quick", "seen", "kept")}
     assert "".join(table.kind for table in found.values()) == "prrvm"
     assert [table.has_children for table in found.values()] == [True, False, False, False, False]
-    assert [table.has_triggers for table in found.values()] == [False, False, True, True, False]
     assert [table.instead_trigger for table in found.values()] == [False, False, False, True, False]
     assert [table.has_rules for table in found.values()] == [False, True, False, False, False]
     assert [table.can_lock for table in found.values()] == [True, True, True, True, False]

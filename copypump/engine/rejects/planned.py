@@ -138,6 +138,6 @@ def plan_rejecting(
         columns,
         destination,
         making=() if is_made else tuple(statement.as_string() for statement in table.statements),
-        statements=(_AT_ONCE, in_block(copy.as_string())),
+        statements=(*loading.sink.settings, _AT_ONCE, in_block(copy.as_string())),
         refused=tuple(statement.as_string() for statement in refused),
     )
