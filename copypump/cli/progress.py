@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 from copypump.cli import logs, output
 
 if TYPE_CHECKING:
-    from rich.status import Status
+    from rich.live import Live
+    from rich.text import Text
 
     from copypump.engine.report import Progress
 
@@ -31,6 +33,7 @@ class Display:
         self.last: Progress | None = None
         self._show = show
         self._shown = 0.0
+        self._phase = ""
         self._seen: deque[Progress] = deque()
 
     def __call__(self, progress: Progress) -> None:
@@ -39,42 +42,41 @@ class Display:
         self._seen.append(progress)
         while len(self._seen) > 2 and self._seen[1].seconds <= progress.seconds - WINDOW:
             self._seen.popleft()
-        if (
-            progress.seconds - self._shown < 0.9 * self.interval
-        ):  # the last moment of a run comes when it comes
+        # The last moment of a run comes when it comes, and is of no interest; a phase is told of once.
+        if progress.phase == self._phase and progress.seconds - self._shown < 0.9 * self.interval:
             return
-        self._shown = progress.seconds
+        self._shown, self._phase = progress.seconds, progress.phase
         with contextlib.suppress(OSError, ValueError):
             self._show(describe(self._seen[0], progress), progress)
 
 
 def describe(earlier: Progress, now: Progress) -> str:
-    """Say in one line: totals, rates since `earlier` (the start, where both are one), what holds it up."""
+    """Say in one line: totals, rates since `earlier` (the start, where both are one), what holds it up.
+
+    What matters most comes first, for a narrow terminal shows no more than it has room for.
+    """
+    chunks = f"{now.chunks_done:,} of {now.chunks:,} chunks, " if now.chunks else ""
+    total = f"{now.rows_read:,} rows in {now.seconds:.0f} s"
+    if now.phase:  # all rows are there, and no rate says anything
+        return f"{chunks}{total}, now: {now.phase}"
     if earlier is now:
         seconds, rows, size = now.seconds, now.rows_read, now.bytes_read
     else:
         seconds = now.seconds - earlier.seconds
         rows, size = now.rows_read - earlier.rows_read, now.bytes_read - earlier.bytes_read
     seconds = max(seconds, 1e-3)
-    return (
-        f"{now.rows_read:,} rows in {now.seconds:.0f} s, {rows / seconds:,.0f} rows/s,"
-        f" {output.megabytes(size / seconds)}/s, {_where(now)}"
-    )
-
-
-def _where(now: Progress) -> str:
-    """Say what holds the rows up, or, in a run of chunks, how far it is."""
-    waiting = f"waiting for {now.bottleneck}"
-    if not now.chunks:
-        return waiting
     parts = [
-        f"chunk {now.chunks_done:,} of {now.chunks:,}",
-        f"{now.workers} workers",
-        f"snapshot {now.snapshot_age:.0f} s old",
-        *([f"{now.retries:,} retries"] if now.retries else []),
-        now.phase or waiting,
+        f"{chunks}{total}, {rows / seconds:,.0f} rows/s, {output.megabytes(size / seconds)}/s",
+        *([f"{now.retries:,} retr{'y' if now.retries == 1 else 'ies'}"] if now.retries else []),
+        f"waiting for {now.bottleneck}",
+        *([_workers(now)] if now.chunks else []),
     ]
     return ", ".join(parts)
+
+
+def _workers(now: Progress) -> str:
+    """Who is at work in a run of chunks, and for how long the source has kept what they see."""
+    return f"{now.workers} worker{'' if now.workers == 1 else 's'}, snapshot {now.snapshot_age:.0f} s old"
 
 
 @contextlib.contextmanager
@@ -99,23 +101,42 @@ def _is_terminal() -> bool:
 
 
 class _Line:
-    """A spinner and one line of text. rich is imported with the first text: a short run never needs it."""
+    """One line of text, as long as the terminal is wide; what is logged meanwhile goes above it.
+
+    stdout stays what it is: rich would send to the terminal what was meant for a file or a pipe. rich is
+    imported with the first text: a short run never needs it.
+    """
 
     def __init__(self) -> None:
-        self._status: Status | None = None
+        self._live: Live | None = None
+        self._text = ""
+        self._phase = ""
+        self._since = 0.0
 
-    def show(self, text: str, _progress: Progress) -> None:
-        if self._status is None:
+    def show(self, text: str, progress: Progress) -> None:
+        self._text = text
+        if progress.phase != self._phase:
+            self._phase, self._since = progress.phase, time.monotonic()
+        if self._live is None:
             from rich.console import Console
-            from rich.status import Status
+            from rich.live import Live
 
-            self._status = Status("", console=Console(stderr=True, highlight=False))
-            self._status.start()
+            self._live = Live(
+                console=Console(stderr=True, highlight=False),
+                get_renderable=self._rendered,
+                transient=True,
+                redirect_stdout=False,
+            )
+            self._live.start()
+
+    def _rendered(self) -> Text:
+        """Make the line of this moment: nobody calls `show` while a phase goes on."""
         from rich.text import Text
 
-        self._status.update(Text(text, no_wrap=True, overflow="ellipsis"))
+        lasting = f", for {time.monotonic() - self._since:.0f} s" if self._phase else ""
+        return Text(self._text + lasting, no_wrap=True, overflow="ellipsis")
 
     def close(self) -> None:
-        if self._status is not None:
+        if self._live is not None:
             with contextlib.suppress(OSError, ValueError):
-                self._status.stop()
+                self._live.stop()

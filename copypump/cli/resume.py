@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from copypump.cli import logs, options, output
-from copypump.cli.progress import display
 from copypump.cli.run import collecting_later, reporting
 
 
@@ -40,5 +39,6 @@ def resume(
     with collecting_later():
         from copypump.engine.resume import resume as go_on  # not before: help must not wait for pyarrow
 
-    with display(face, progress) as shown, reporting(report, shown) as said:
+    with reporting(report, face, progress) as said:
+        shown = said.shown
         said.report = go_on(run, src, dst, **how, on_progress=shown, progress_interval=shown.interval)

@@ -70,26 +70,30 @@ def run(
 
         output.result(planned(api.plan(src, dst, **job, preview=preview).as_dict()))
         return
-    with display(face, progress) as shown, reporting(report, shown) as said, profiled(profile, said):
+    with reporting(report, face, progress) as said, profiled(profile, said):
+        shown = said.shown
         said.report = api.pump(src, dst, **job, on_progress=shown, progress_interval=shown.interval)
 
 
 @dataclass(slots=True)
 class Said:
-    """What a command has to tell at its end."""
+    """What a command shows of its run, and has to tell at its end."""
 
+    shown: Display
     report: Report | None = None
 
 
 @contextlib.contextmanager
-def reporting(path: str | None, shown: Display) -> Iterator[Said]:
-    """Save the report, however the run ends, and print its summary where it ends well."""
-    said = Said()
+def reporting(path: str | None, face: output.Face, progress: bool) -> Iterator[Said]:
+    """Show progress; save the report, however the run ends, and print its summary where it ends well."""
+    shown = None
     try:
-        yield said
+        with display(face, progress) as shown:  # its line is gone before anything else is said
+            said = Said(shown)
+            yield said
     except BaseException as error:
         if path is not None and isinstance(error, Exception | KeyboardInterrupt):
-            output.save(path, output.failure_report(error, shown.last))
+            output.save(path, output.failure_report(error, shown.last if shown else None))
         raise
     assert said.report is not None
     if path is not None:

@@ -5,6 +5,8 @@ Nothing is visible to anybody before the COMMIT of `finish_landing`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from copypump.engine.destination import Destination, check_landing
 from copypump.engine.loading import Loading
 from copypump.engine.mapping import Mapping
@@ -84,12 +86,15 @@ def wait_for_others(target: Session, table: Table) -> None:
     )
 
 
-def finish_landing(target: Session, loading: Loading, report: Report) -> None:
-    """Do the mode's last step and commit.
+def finish_landing(
+    target: Session, loading: Loading, report: Report, show: Callable[[str], object] = lambda _phase: None
+) -> None:
+    """Do the mode's last steps, each phase of which `show` is told of, and commit.
 
     Ctrl-C that comes while the server commits is too late if the COMMIT held: the run is then done.
     """
     for phase in loading.finish:
+        show(phase.name)
         phase.run(target, report.tally)
     make_durable(target)
     try:

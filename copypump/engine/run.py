@@ -22,7 +22,7 @@ from copypump.engine.moving import Attempt, OnProgress, move_rows
 from copypump.engine.options import Options
 from copypump.engine.origin import begin_origin
 from copypump.engine.plan import Around, Plan, make_plan
-from copypump.engine.report import Counters, Report
+from copypump.engine.report import Counters, Report, Watch
 from copypump.errors import CopypumpError, OutcomeUnknownError, Side
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.session import Session, Where
@@ -170,7 +170,7 @@ def _run_whole(
     interval: float,
 ) -> None:
     """Everything in one transaction, through one COPY."""
-    options = plan.options
+    options, watch = plan.options, Watch(time.perf_counter())
     attempt = None
     if plan.rejecting is not None:
         plan.rejecting.table.make(target)
@@ -186,7 +186,12 @@ def _run_whole(
             attempt.limit.end()
             report.tally.rejected = attempt.limit.rejected
     source.rollback()
-    finish_landing(target, plan.loading, report)
+
+    def show(phase: str) -> None:
+        if on_progress is not None:
+            on_progress(watch.progress(counters, phase=phase))
+
+    finish_landing(target, plan.loading, report, show)
     report.chunks_done = 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -17,7 +16,7 @@ import pytest
 from copypump import errors
 from copypump.cli import logs, output
 from copypump.cli.output import Face
-from copypump.cli.progress import Display, describe, display
+from copypump.cli.progress import display
 from copypump.engine.report import Progress, Report, Stage
 from copypump.errors import CopypumpError, ExitCode, RefusedError, Side, TargetError, Terminated
 from tests.cli.conftest import environment
@@ -150,72 +149,6 @@ def test_logs_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert "someone" not in err
 
 
-# Progress -------------------------------------------------------------------------------------------------
-
-
-def moment(seconds: float, rows: int = 0) -> Progress:
-    return Progress(rows, rows, rows * 100, rows * 90, seconds, "source")
-
-
-def test_a_line_of_progress() -> None:
-    assert describe(moment(2, 1000), moment(4, 5000)) == (
-        "5,000 rows in 4 s, 2,000 rows/s, 0.2 MB/s, waiting for source"
-    )
-    first = moment(2, 1000)
-    assert "500 rows/s" in describe(first, first)
-    assert len(describe(first, Progress(10**9, 0, 10**11, 0, 999.0, "transform"))) <= 80
-
-
-def test_rates_are_of_the_last_seconds() -> None:
-    lines: list[str] = []
-    shown = Display(lambda text, _: lines.append(text), 0.5)
-    for second in range(1, 11):
-        shown(moment(second, second * 100))
-    for second in range(11, 21):
-        shown(moment(second, 1000 + (second - 10) * 1000))
-    assert "100 rows/s" in lines[9]
-    assert "1,000 rows/s" in lines[-1]
-    assert shown.last == moment(20, 11000)
-
-
-def test_elsewhere_a_line_every_10_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    with display(Face(), wanted=True) as shown:
-        for tenth in range(1, 251):
-            shown(moment(tenth / 10, tenth))
-    assert len(capsys.readouterr().err.splitlines()) == 2
-
-
-def test_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    with display(Face(), wanted=False) as shown:
-        shown(moment(30, 3))
-    assert not capsys.readouterr().err
-    assert shown.last == moment(30, 3)
-
-
-def test_on_a_terminal_a_line_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    with display(Face(), wanted=True) as shown:
-        shown(moment(1, 1234))
-        shown(moment(2, 5678))
-    text = terminal.getvalue()
-    assert "5,678 rows in 2 s" in text
-    assert "\x1b[2K" in text  # the line is erased
-    assert "\x1b[3" not in text  # and was never coloured
-
-
-def test_a_display_that_cannot_show_does_not_end_the_run() -> None:
-    def broken(_text: str, _progress: Progress) -> None:
-        raise BrokenPipeError
-
-    Display(broken, 0.5)(moment(1, 1))
-
-
 # Reports --------------------------------------------------------------------------------------------------
 
 DONE = Report(
@@ -242,7 +175,7 @@ def test_the_summary() -> None:
 
 
 def test_a_report_of_a_failure_has_the_same_keys_and_the_error() -> None:
-    values = output.failure_report(REFUSED, moment(3, 70))
+    values = output.failure_report(REFUSED, Progress(70, 0, 7000, 0, 3.0, "source"))
     assert values.keys() > DONE.as_dict().keys()
     assert values["status"] == "failed"
     assert values["rows_read"] == 70
