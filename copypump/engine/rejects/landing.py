@@ -73,6 +73,7 @@ class Statements:
     insert: sql.Composable
     insert_slowly: sql.Composable
     keep: sql.Composable
+    keep_texts: sql.Composable
 
 
 def make_statements(
@@ -102,6 +103,17 @@ def make_statements(
             table, listed, overriding, listed, BLOCK, condition, _N
         )
 
+    def keep(row: sql.Composable, source: sql.Composable) -> sql.Composable:
+        return rejects.insert(
+            run,
+            chunk,
+            sql.SQL(
+                "SELECT {}, d.reason, d.sqlstate, d.constraint_name, d.column_name, {} FROM {} AS d JOIN {}"
+                " ON b.{} OPERATOR(pg_catalog.=) d.n WHERE d.reason IS NOT NULL ORDER BY d.n"
+            ).format(sql.Literal(TARGET), row, _BAD, source, _N),
+        )
+
+    texts = sql.SQL(", ").join(sql.SQL("b.{0}::pg_catalog.text AS {0}").format(name) for name in names)
     finder = _Finder(rules, columns)
     return Statements(
         make=make,
@@ -111,15 +123,15 @@ def make_statements(
         orphans=finder.orphans(),
         insert=insert(_GOOD),
         insert_slowly=_slowly(insert),
-        keep=rejects.insert(
-            run,
-            chunk,
+        keep=keep(
+            sql.SQL("pg_catalog.to_jsonb(b.*) OPERATOR(pg_catalog.-) {}").format(sql.Literal(NUMBER)),
+            sql.SQL("{} AS b").format(BLOCK),
+        ),
+        keep_texts=keep(
+            sql.SQL("b.row"),
             sql.SQL(
-                "SELECT {}, d.reason, d.sqlstate, d.constraint_name, d.column_name,"
-                " pg_catalog.to_jsonb(b.*) OPERATOR(pg_catalog.-) {}"
-                " FROM {} AS d JOIN {} AS b ON b.{} OPERATOR(pg_catalog.=) d.n"
-                " WHERE d.reason IS NOT NULL ORDER BY d.n"
-            ).format(sql.Literal(TARGET), sql.Literal(NUMBER), _BAD, BLOCK, _N),
+                "(SELECT b.{}, pg_catalog.to_jsonb(r.*) AS row FROM {} AS b, LATERAL (SELECT {}) AS r) AS b"
+            ).format(_N, BLOCK, texts),
         ),
     )
 
@@ -380,7 +392,7 @@ class Lander:
                 self._run("ROLLBACK TO SAVEPOINT copypump_rules")
             self._run("RELEASE SAVEPOINT copypump_rules")
         took = self._insert(by_rows=by_rows)
-        [bad] = self._run(statements.keep)
+        bad = self._keep()
         waiting = 0
         if statements.wait or statements.orphans:
             self._run(_LEAVE_WAITING, sql.SQL("TRUNCATE {}").format(_BAD))
@@ -398,6 +410,19 @@ class Lander:
         for _, waiting in statements.orphans:
             while self._run(waiting) != [0]:
                 pass
+
+    def _keep(self) -> int:
+        """Put what is bad on record; all values as their text where jsonb has no place for one.
+
+        It has none for a NUL within json, and for numbers there of more digits than a numeric has.
+        """
+        savepoint = "SAVEPOINT copypump_keep", "RELEASE SAVEPOINT copypump_keep"
+        try:
+            return self._run(savepoint[0], self._statements.keep, savepoint[1])[1]
+        except TargetError as error:
+            if not is_of_rows(error):
+                raise
+        return self._run("ROLLBACK TO SAVEPOINT copypump_keep", self._statements.keep_texts, savepoint[1])[1]
 
     def _insert(self, *, by_rows: bool) -> int:
         if not by_rows and not self._slowly:

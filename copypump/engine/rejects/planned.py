@@ -32,6 +32,9 @@ _MERGES = "its rows wait in a staging table, and are merged at once when all are
 # Deferred constraints, too, are checked when a block ends, and not by the COMMIT.
 _AT_ONCE = "SET CONSTRAINTS ALL IMMEDIATE"
 
+# Of a table (MaxHeapAttributeNumber, src/include/access/htup_details.h).
+_MOST_COLUMNS = 1600
+
 FILES = (".parquet", ".jsonl")
 
 
@@ -113,6 +116,13 @@ def plan_rejecting(
         )
     refuse_staging(target, destination, "rows that were refused are landed")
     columns = tuple(mapped.column for mapped in mapping.mapped)
+    if len(columns) >= _MOST_COLUMNS:
+        raise RefusedError(
+            f"{len(columns):,} columns do not go with --on-error reject: a table that holds their rows and a"
+            f" number for each may have {_MOST_COLUMNS:,}",
+            side=Side.TARGET,
+            table=destination.name,
+        )
     file = options.rejects if options.rejects and options.rejects.lower().endswith(FILES) else None
     table = RejectTable.of(None if file else options.rejects, options.ledger_schema)
     is_made = table.is_there(target)

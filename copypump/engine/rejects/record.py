@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -84,6 +85,18 @@ def _plain(value: Any) -> Any:
             return [_plain(part) for part in value]
         case _:
             return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+# What stands behind a backslash in JSON of ASCII alone.
+_ESCAPED = re.compile(r"\\(u[0-9a-f]{4}|.)")
+
+
+def spelled_out(text: str) -> str:
+    r"""JSON for a server that lacks some of its characters: those beyond ASCII written out, as \\u20ac."""
+    return _ESCAPED.sub(  # letters and signs of other escapes come before u0080
+        lambda found: "\\" + found[0] if found[1] >= "u0080" else found[0],
+        json.dumps(json.loads(text), separators=(",", ":")),
+    )
 
 
 def records(

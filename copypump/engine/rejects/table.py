@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from copypump.engine.ledger import MAKING
-from copypump.errors import CopypumpError, RefusedError, Side
+from copypump.engine.rejects.record import spelled_out
+from copypump.errors import CopypumpError, RefusedError, Side, TargetError
 from copypump.postgres.commit import commit
 from copypump.postgres.names import parse_name, show_name
 from copypump.postgres.session import Session
 
 DEFAULT_NAME = "rejects"
+
+# Encodings of a server that hold every character that we send, or do not look.
+_HOLDS_ALL = ("UTF8", "SQL_ASCII")
+_UNTRANSLATABLE = "22P05"
 
 # Name, type and what else is said of each column, in order.
 _COLUMNS = (
@@ -118,7 +123,19 @@ class RejectTable:
             " r OPERATOR(pg_catalog.->>) 'column_name', r OPERATOR(pg_catalog.->) 'row'"
             " FROM pg_catalog.jsonb_array_elements($1::pg_catalog.jsonb) AS r"
         )
-        session.execute(self.insert(run, chunk, rows), [records])
+        insert = self.insert(run, chunk, rows)
+        if records.isascii() or session.server_encoding in _HOLDS_ALL:
+            session.execute(insert, [records])
+            return
+        session.execute("SAVEPOINT copypump_put")
+        try:
+            session.execute(insert, [records])
+        except TargetError as error:
+            if error.sqlstate != _UNTRANSLATABLE:
+                raise
+            session.execute("ROLLBACK TO SAVEPOINT copypump_put")
+            session.execute(insert, [spelled_out(records)])
+        session.execute("RELEASE SAVEPOINT copypump_put")
 
     def forget(self, session: Session, run: str) -> None:
         """Take a run's rows out, in the transaction that takes away what it landed."""

@@ -202,3 +202,41 @@ def test_a_row_may_come_before_the_row_of_its_block_that_it_points_at(
     assert [n for (n,) in sql(dst, "SELECT id FROM t ORDER BY id")] == [1, 2, 6, 7]
     kept = sql(dst, "SELECT (row->>'id')::int, sqlstate FROM copypump.rejects ORDER BY 1")
     assert kept == [(3, "23503"), (4, "23503"), (5, "23503"), (6, "23505")]
+
+
+@pytest.mark.parametrize("document", ['{"a": "\\u0000"}', '{"a": 1e999999}'])
+def test_a_bad_row_whose_json_has_no_place_in_jsonb(document: str, pair: tuple[str, str]) -> None:
+    src, dst = pair
+    sql(src, "CREATE TABLE t (id int, doc json)")
+    sql(src, "INSERT INTO t SELECT i, %s FROM generate_series(-1, 3) AS i", [document])
+    sql(dst, "CREATE TABLE t (id int CHECK (id > 0), doc json)")
+    assert copypump.pump(src, dst, table="t", on_error="reject").tally.rejected == 2
+    kept = sql(dst, "SELECT row->>'id', row->>'doc' FROM copypump.rejects ORDER BY 1")
+    assert kept == [("-1", document), ("0", document)]
+
+
+def test_characters_that_the_target_lacks(pg15: Server) -> None:
+    """Those that it has stay what they are, in rows that hold no other."""
+    with (
+        pg15.fresh_database() as source,
+        pg15.fresh_database("ENCODING 'LATIN1' LOCALE 'C'") as target,
+    ):
+        src, dst = pg15.dsn(source), pg15.dsn(target, client_encoding="UTF8")
+        sql(src, "CREATE TABLE t (id int, price text, bad bool)")
+        sql(
+            src,
+            "INSERT INTO t VALUES (1, '1 €', false), (2, '2 £', true), (3, '3 £', false), (4, '4 €', true)",
+        )
+        sql(dst, "CREATE TABLE t (id int, price text, bad bool CHECK (NOT bad))")
+        assert copypump.pump(src, dst, table="t", on_error="reject").tally.rejected == 3
+        assert sql(dst, "SELECT price FROM t") == [("3 £",)]
+        kept = sql(dst, "SELECT (row->>'id')::int, row->>'price', sqlstate FROM copypump.rejects ORDER BY 1")
+        assert kept == [(1, "1 \\u20ac", "22P05"), (2, "2 £", "23514"), (4, "4 \\u20ac", "22P05")]
+
+
+def test_a_table_without_room_for_a_number(pair: tuple[str, str]) -> None:
+    names = ", ".join(f"c{number} int" for number in range(1600))
+    for dsn in pair:
+        sql(dsn, f"CREATE TABLE t ({names})")
+    with pytest.raises(copypump.RefusedError, match="1,600 columns do not go"):
+        copypump.pump(*pair, table="t", on_error="reject")
