@@ -178,7 +178,7 @@ def make_plan(
         check_many(destination)
     landing = Landing(target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run)
     loading = surround(landing, make_loading(landing))
-    rejecting = plan_rejecting(target, destination, mapping, loading, options, run or new_run_id())
+    rejecting = plan_rejecting(target, destination, mapping, loading, options, run or new_run_id(), many=many)
     hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)}
     if transform is not None and transform.checks:
         hidden |= set(_checked(transform, origin.columns, fields, unread, output))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from psycopg import sql
 from copypump.codec.decoder import Decoder
 from copypump.codec.framing import Framer
 from copypump.engine.rejects.table import RejectTable
-from copypump.errors import UsageError
+from copypump.errors import RefusedError, UsageError
 from copypump.postgres.query import describe_query
 from copypump.postgres.session import Session
 from copypump.postgres.source import Source
@@ -20,8 +21,18 @@ from copypump.postgres.source import Source
 _BATCH_BYTES, _BATCH_ROWS = 1 << 20, 65_536
 
 
+def check_file(path: str) -> None:
+    """RefusedError unless a file can be written there, which a long run would find out at its end."""
+    target = Path(path)
+    if target.is_dir() or not os.access(target.parent, os.W_OK | os.X_OK):
+        what = "it is a directory" if target.is_dir() else "its directory is not there, or not writable"
+        raise RefusedError(f"rejected rows cannot be written to {path}: {what}")
+
+
 def write_file(session: Session, table: RejectTable, run: str, path: str) -> None:
     """Write a run's rejected rows to a `.parquet` or `.jsonl` file; `session` stands in no transaction.
+
+    It has its name once all of it is there; what had that name before is gone then.
 
     Raises:
         CopypumpError: it could not be written, or the target lost; the rows are in the table all the same.
@@ -34,13 +45,12 @@ def write_file(session: Session, table: RejectTable, run: str, path: str) -> Non
     ).format(table.identifier, sql.Literal(run))
     try:
         session.begin_source()
-        if path.lower().endswith(".parquet"):
-            _parquet(session, query, path)
-        else:
-            _jsonl(session, query, path)
+        (_parquet if path.lower().endswith(".parquet") else _jsonl)(session, query, f"{path}.part")
+        Path(f"{path}.part").replace(path)
     except OSError as error:
         raise UsageError(f"{path} could not be written: {error.strerror}") from None
     finally:
+        Path(f"{path}.part").unlink(missing_ok=True)
         session.rollback()
 
 

@@ -12,12 +12,13 @@ from copypump.engine.loading import Loading
 from copypump.engine.mapping import Mapping
 from copypump.engine.options import REJECT, Options
 from copypump.engine.rejects.blocks import BLOCK_BYTES, BlockTarget, in_block
+from copypump.engine.rejects.files import check_file
 from copypump.engine.rejects.landing import make_statements
 from copypump.engine.rejects.limit import Limit, MaxRejects
 from copypump.engine.rejects.rules import Rules, find_rules
 from copypump.engine.rejects.table import RejectTable
 from copypump.engine.sink import copy_into, refuse_staging
-from copypump.errors import RefusedError, Side
+from copypump.errors import RefusedError, Side, TargetError
 from copypump.postgres.catalog import find_table
 from copypump.postgres.session import Session
 
@@ -89,7 +90,14 @@ class Rejecting:
 
 
 def plan_rejecting(
-    target: Session, destination: Destination, mapping: Mapping, loading: Loading, options: Options, run: str
+    target: Session,
+    destination: Destination,
+    mapping: Mapping,
+    loading: Loading,
+    options: Options,
+    run: str,
+    *,
+    many: bool,
 ) -> Rejecting | None:
     """Decide how bad rows are rejected; None where they abort the run.
 
@@ -124,8 +132,18 @@ def plan_rejecting(
             table=destination.name,
         )
     file = options.rejects if options.rejects and options.rejects.lower().endswith(FILES) else None
+    if file is not None:
+        check_file(file)
     table = RejectTable.of(None if file else options.rejects, options.ledger_schema)
     is_made = table.is_there(target)
+    read = file is not None or many  # chunks are counted there
+    if is_made and (lacking := table.lacking(target, "INSERT", *["SELECT"] * read)):
+        raise TargetError(
+            f"the role lacks {' and '.join(lacking)} on the table for rejected rows",
+            side=Side.TARGET,
+            table=str(table),
+            sqlstate="42501",
+        )
     copy = copy_into(destination.identifier, columns)
     landed = destination.table
     rules = (
@@ -147,7 +165,7 @@ def plan_rejecting(
         copy,
         columns,
         destination,
-        making=() if is_made else tuple(statement.as_string() for statement in table.statements),
+        making=() if is_made else tuple(statement.as_string() for statement in table.statements(target)),
         statements=(*loading.sink.settings, _AT_ONCE, in_block(copy.as_string())),
         refused=tuple(statement.as_string() for statement in refused),
     )

@@ -9,8 +9,10 @@ from psycopg import sql
 from copypump.engine.ledger import MAKING
 from copypump.engine.rejects.record import spelled_out
 from copypump.errors import CopypumpError, RefusedError, Side, TargetError
+from copypump.postgres.catalog import KINDS, may_create
 from copypump.postgres.commit import commit
-from copypump.postgres.names import parse_name, show_name
+from copypump.postgres.names import parse_name, quote_name, show_name
+from copypump.postgres.query import parse
 from copypump.postgres.session import Session
 
 DEFAULT_NAME = "rejects"
@@ -35,17 +37,21 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class RejectTable:
-    """The table's name, and the statements on it."""
+    """The table's name, and the statements on it. `ours` is a schema that is made where it is missing."""
 
     schema: str | None
     name: str
+    ours: str
 
     @classmethod
     def of(cls, name: str | None, ledger_schema: str) -> RejectTable:
         """The user's, as `[SCHEMA.]NAME`, or the one that is kept beside the ledger."""
         if name is None:
-            return cls(ledger_schema, DEFAULT_NAME)
-        return cls(*parse_name(name))
+            return cls(ledger_schema, DEFAULT_NAME, ledger_schema)
+        table = cls(*parse_name(name), ledger_schema)
+        if table.schema == "pg_temp":
+            raise RefusedError("the table for rejected rows would be gone with the session", table=name)
+        return table
 
     def __str__(self) -> str:
         return show_name(*(part for part in (self.schema, self.name) if part is not None))
@@ -55,32 +61,59 @@ class RejectTable:
         """The name for psycopg.sql."""
         return sql.Identifier(*(part for part in (self.schema, self.name) if part is not None))
 
-    @property
-    def statements(self) -> tuple[sql.Composable, ...]:
-        """What makes the table, and its schema where one is named."""
+    def statements(self, session: Session) -> tuple[sql.Composable, ...]:
+        """What makes the table, and the ledger's schema (RefusedError: another one is missing)."""
         body = ", ".join(f'"{name}" {rest}' for name, rest in _COLUMNS)
         table = sql.SQL("CREATE TABLE IF NOT EXISTS {} (" + body + ")").format(self.identifier)
         index = sql.SQL("CREATE INDEX ON {} (run)").format(self.identifier)
-        if self.schema is None:
+        # Who may make tables in a schema that is there may not make schemas: IF NOT EXISTS is of no help.
+        if self.schema is None or may_create(session, self.schema)[0] is not None:
             return table, index
+        if self.schema != self.ours:
+            raise RefusedError(
+                f"there is no schema {quote_name(self.schema)} for the table of rejected rows",
+                side=Side.TARGET,
+                table=str(self),
+                hint="if a file is meant: its name ends in .parquet or .jsonl",
+            )
         schema = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.schema))
         return schema, table, index
 
     def is_there(self, session: Session) -> bool:
-        """Whether the table is there (RefusedError: something else has its name)."""
-        query = """SELECT a.attname FROM pg_catalog.pg_attribute a
-                    WHERE a.attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1::pg_catalog.text)
-                      AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped"""
-        found = {name for (name,) in session.execute(query, [self.identifier.as_string()])}
-        lacking = [name for name, _ in _COLUMNS if name not in found]
-        if found and lacking:
-            raise RefusedError(
-                f"the table for rejected rows lacks the columns {', '.join(lacking)}",
-                side=Side.TARGET,
-                table=str(self),
-                hint="name another one, which is made if it is missing: --rejects",
-            )
-        return bool(found)
+        """Whether the table is there (RefusedError: what has its name does not take such rows)."""
+        query = """
+SELECT a.attname, c.relkind::pg_catalog.text
+  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
+ WHERE a.attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1::pg_catalog.text)
+   AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped"""
+        found = session.execute(query, [self.identifier.as_string()])
+        if not found:
+            return False
+        if (kind := found[0][1]) not in "rpf":
+            raise self._unfit(f"it is a {KINDS.get(kind, 'relation of another kind')}")
+        names = {name for name, _ in found}
+        if lacking := [name for name, _ in _COLUMNS if name not in names]:
+            raise self._unfit(f"it lacks the columns {', '.join(lacking)}")
+        values = sql.SQL(", ").join(sql.SQL(f"NULL::{rest.split()[0]}") for _, rest in _COLUMNS[2:-1])
+        try:
+            parse(session, self.insert("", 0, sql.SQL("SELECT {}").format(values)).as_string())
+        except RefusedError as error:
+            raise self._unfit(error.message) from None
+        return True
+
+    def lacking(self, session: Session, *needed: str) -> list[str]:
+        """Those of the needed privileges that the role lacks on the table, which is there."""
+        query = "SELECT pg_catalog.has_table_privilege($1::pg_catalog.text, $2::pg_catalog.text)"
+        name = self.identifier.as_string()
+        return [each for each in needed if not session.execute(query, [name, each])[0][0]]
+
+    def _unfit(self, why: str) -> RefusedError:
+        return RefusedError(
+            f"it cannot be the table for rejected rows: {why}",
+            side=Side.TARGET,
+            table=str(self),
+            hint="name another one, which is made if it is missing: --rejects",
+        )
 
     def make(self, session: Session) -> None:
         """Make it, if it is missing, in a transaction of its own; before and after the session stands in one.
@@ -94,7 +127,7 @@ class RejectTable:
         session.execute("SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int8)", [MAKING])
         try:
             if not self.is_there(session):
-                for statement in self.statements:
+                for statement in self.statements(session):
                     session.execute(statement)
         except CopypumpError as error:
             if error.sqlstate != "42501":
@@ -112,7 +145,7 @@ class RejectTable:
         """Put in what a query gives: stage, reason, sqlstate, constraint_name, column_name, row."""
         return sql.SQL(
             "INSERT INTO {} (run, chunk, stage, reason, sqlstate, constraint_name, column_name, row)"
-            " SELECT {}, {}, q.* FROM ({}) AS q"
+            " SELECT {}::pg_catalog.text, {}::pg_catalog.int4, q.* FROM ({}) AS q"
         ).format(self.identifier, sql.Literal(run), sql.Literal(chunk), rows)
 
     def put(self, session: Session, run: str, chunk: int, records: str) -> None:

@@ -18,7 +18,7 @@ from copypump.engine import api
 from copypump.engine.rejects import blocks
 from copypump.errors import ExitCode, RefusedError, TooManyRejectsError
 from tests.conftest import Pair
-from tests.servers import sql
+from tests.servers import SystemServer, role, sql
 
 ROWS = 3000
 
@@ -153,6 +153,68 @@ def test_each_chunk_commits_its_own(workers: str, pair: Pair) -> None:
     assert (report.rows_written, report.tally.rejected) == (ROWS - 30, 30)
     assert len(rejects(pair.dst, "DISTINCT chunk")) > 1
     assert rejects(pair.dst, "DISTINCT run") == [(report.run,)]
+
+
+def test_a_share_is_exact(pair: Pair) -> None:
+    """0.29 * 100 is less than 29, as floats go."""
+    sql(pair.src, "CREATE TABLE t AS SELECT i AS id FROM generate_series(1, 100) AS i")
+    sql(pair.dst, "CREATE TABLE t (id int CHECK (id > 29))")
+    assert copypump.pump(*pair, table="t", on_error="reject", max_rejects="29%").tally.rejected == 29
+
+
+UNFIT = {
+    "lacks the columns run, chunk": "CREATE TABLE copypump.rejects (x int)",
+    "it is a view": "CREATE VIEW copypump.rejects AS SELECT 1 AS run",
+    'column "chunk" is of type': "CREATE TABLE copypump.rejects (run text, chunk date, stage text, reason text,"
+    " sqlstate text, constraint_name text, column_name text, row jsonb, rejected timestamptz)",
+}
+
+
+@pytest.mark.parametrize("words", UNFIT)
+def test_another_table_of_that_name(words: str, pair: Pair) -> None:
+    source(*pair)
+    sql(pair.dst, f"CREATE SCHEMA copypump; {UNFIT[words]}")
+    with pytest.raises(RefusedError, match=words):
+        api.plan(*pair, table="t", on_error="reject")
+
+
+@pytest.mark.parametrize("name", ["pg_temp.r", "no/such/directory/r.jsonl", "r.parquet", "r.csv"])
+def test_where_rejects_cannot_go(
+    name: str, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.parquet").mkdir()
+    source(*pair)
+    with pytest.raises(RefusedError):
+        api.plan(*pair, table="t", on_error="reject", rejects=name)
+
+
+def test_what_a_role_needs(pg15: SystemServer, pair: Pair) -> None:
+    """To make the table: CREATE on its schema, if that is there; to fill one that is there, INSERT."""
+    with pg15.fresh_database() as target:
+        as_role = Pair(pair.src, pg15.dsn(target, user="rejecter"))
+        source(pair.src, pg15.dsn(target), "id bigint, age int CHECK (age >= 0), name text")
+        role(
+            pg15,
+            target,
+            "rejecter",
+            "GRANT SELECT, INSERT ON t TO rejecter; CREATE SCHEMA copypump;"
+            " GRANT USAGE ON SCHEMA copypump TO rejecter",
+        )
+        try:
+            with pytest.raises(RefusedError, match="may not make the table"):
+                copypump.pump(*as_role, table="t", on_error="reject")
+            sql(pg15.dsn(target), "GRANT CREATE ON SCHEMA copypump TO rejecter")
+            assert copypump.pump(*as_role, table="t", on_error="reject").tally.rejected == 30
+            sql(pg15.dsn(target), "ALTER TABLE copypump.rejects OWNER TO postgres; TRUNCATE t")
+            with pytest.raises(copypump.TargetError, match="lacks INSERT on"):
+                copypump.pump(*as_role, table="t", on_error="reject")
+            sql(pg15.dsn(target), "GRANT INSERT ON copypump.rejects TO rejecter")
+            with pytest.raises(copypump.TargetError, match="lacks SELECT on"):
+                copypump.pump(*as_role, table="t", on_error="reject", rejects="r.jsonl")
+            assert copypump.pump(*as_role, table="t", on_error="reject").tally.rejected == 30
+        finally:
+            sql(pg15.dsn(target), "DROP OWNED BY rejecter; DROP ROLE rejecter")
 
 
 def test_nothing_is_left_of_a_run_that_fails(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
