@@ -26,10 +26,14 @@ from copypump.engine.options import (
     MAX_BATCH_BYTES,
     MAX_JOBS,
     ON_ERROR,
+    SEQUENCES,
+    SYNCHRONOUS,
     TRIGGERS,
     WORKERS,
+    milliseconds,
 )
 from copypump.engine.splits.chunk import SPLITS
+from copypump.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -124,6 +128,16 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str, most: int = 
     if not 1 <= size <= most:
         raise click.BadParameter(f"it must lie between 1 and {most:,} bytes")
     return size
+
+
+def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Check that it is one; the engine reads it."""
+    if value is not None:
+        try:
+            milliseconds(value)
+        except UsageError as error:
+            raise click.BadParameter(error.message) from None
+    return value
 
 
 def _chunk_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
@@ -309,7 +323,25 @@ landing = together(
         " session_replication_role, which switches foreign keys off, too: each is checked at the end.",
     ),
     click.option(
-        "--analyze", is_flag=True, help="Take the target's statistics anew (ANALYZE) once all rows are there."
+        "--sequences",
+        type=click.Choice(SEQUENCES),
+        default=SEQUENCES[0],
+        show_default=True,
+        help="What becomes of the sequences of serial and identity columns that rows land in; advance: they"
+        " go on behind the highest value that is there, and never back.",
+    ),
+    click.option(
+        "--analyze/--no-analyze",
+        default=False,
+        show_default=True,
+        help="Take the target's statistics anew (ANALYZE) when all rows are there; else autovacuum does.",
+    ),
+    click.option(
+        "--lock-timeout",
+        metavar="DURATION",
+        callback=_duration,
+        help="How long a transaction waits for any one lock, such as 500ms, 5s or 2min; as long as it takes"
+        " without it.",
     ),
 )
 
@@ -378,6 +410,13 @@ chunking = together(
         default=WORKERS[0],
         show_default=True,
         help="What they are; processes suit a transform that holds the GIL.",
+    ),
+    click.option(
+        "--synchronous-commit",
+        type=click.Choice(SYNCHRONOUS),
+        help="Whether a chunk's COMMIT waits for the target's disk; off: a crash of the target may take the"
+        " last chunks along, which the run then moves again. The run's end always waits. By default as the"
+        " target is set.",
     ),
     click.option(
         "--retries",

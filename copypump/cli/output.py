@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -190,7 +190,7 @@ def summary(report: Report) -> str:
         f"      {'stage':<10}{'busy':>9}{'waiting':>11}",
     ]
     lines += [f"      {name:<10}{s.busy:>7.2f} s{s.waiting:>9.2f} s" for name, s in report.stages.items()]
-    landed = {name: count for name, count in asdict(report.tally).items() if count}
+    landed = {name: count for name, count in report.tally.counts.items() if count}
     if landed:
         lines.insert(1, "      " + ", ".join(f"{count:,} {name}" for name, count in landed.items()))
     lines += [f"warning: {warning}" for warning in report.warnings]

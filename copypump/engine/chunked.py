@@ -137,7 +137,7 @@ class _Run:
         self._done: list[Committed] = []
         self._resumed = False
         self._begun = False  # whether the ledger has the run as this process goes on with it
-        writers = Writers(opener(dst, Side.TARGET, report.warn))
+        writers = Writers(opener(dst, Side.TARGET, plan.options, report.warn))
         stack.callback(writers.close)
         ledger = Ledger(plan.options.ledger_schema)
         self._means = Means(plan, ledger, writers, self.interrupts, report)
@@ -160,7 +160,7 @@ class _Run:
         check_split(self._keeper, plan.origin, plan.split)
         refuse_itself(self._keeper, self._guard, plan)
         exported = export_snapshot(self._keeper) if plan.options.snapshot else ""
-        open_reader = opener(self._src, Side.SOURCE, self._report.warn)
+        open_reader = opener(self._src, Side.SOURCE, plan.options, self._report.warn)
         readers = Readers(open_reader, plan.origin, plan.options, plan.run, exported, self._keeper)
         self._stack.callback(readers.close)
         means = self._means

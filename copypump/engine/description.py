@@ -209,9 +209,9 @@ def _sessions(plan: Plan) -> Iterable[dict[str, Any]]:
         ]
         reads = side is Side.SOURCE
         begin = (
-            opening(BEGIN_SOURCE, plan.servers.source)
+            opening(BEGIN_SOURCE, plan.servers.source, plan.options.lock_milliseconds)
             if reads
-            else opening(BEGIN_TARGET, plan.servers.target)
+            else opening(BEGIN_TARGET, plan.servers.target, plan.options.lock_milliseconds)
         )
         yield {
             "side": str(side),

@@ -17,6 +17,9 @@ from copypump.postgres.catalog import Table
 FREE = frozenset(
     {
         "analyze",
+        "lock_timeout",
+        "sequences",
+        "synchronous_commit",
         "jobs",
         "retries",
         "batch_rows",

@@ -76,7 +76,7 @@ class Finish:
                     step.run(session, tally)
                 ledger.count_step(session, run, name, asdict(tally))
                 commit(session, patience=0.0)
-        self._means.report.tally.add(tally)
+        self._means.report.count(tally)
 
     def _end(self) -> None:
         with self._means.writing() as session:

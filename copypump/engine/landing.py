@@ -93,9 +93,11 @@ def finish_landing(
 
     Ctrl-C that comes while the server commits is too late if the COMMIT held: the run is then done.
     """
+    tally = Tally()
     for phase in loading.finish:
         show(phase.name)
-        phase.run(target, report.tally)
+        phase.run(target, tally)
+    report.count(tally)
     make_durable(target)
     try:
         commit(target)

@@ -40,6 +40,12 @@ TRIGGERS = ("keep", "disable-user", "replica")
 
 # What becomes of a row whose key is there; the first is the default.
 CONFLICTS = ("update", "nothing")
+SYNCHRONOUS = ("on", "off")  # what chunks may commit with
+SEQUENCES = ("advance", "keep")
+# As PostgreSQL writes them, but never without a unit.
+_DURATION = re.compile(r"(\d+)\s*(ms|s|min|h)")
+_MILLISECONDS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
+MAX_MILLISECONDS = (1 << 31) - 1  # of a setting
 _DEDUPE = re.compile(r"(first|last):(.+)", re.DOTALL)
 
 TransformSpec = str | Callable[..., Any]
@@ -71,7 +77,13 @@ class PumpOptions(TypedDict, total=False):
         triggers: what becomes of the target's triggers while rows land: "keep"; "disable-user" them, in the
             transaction of the rows; or "replica": the run's sessions do as a replica's (
             session_replication_role), which switches foreign keys off, too; these are checked at the end.
+        sequences: what becomes of the sequences of the target's columns that rows land in: "advance" those of
+            serial and identity columns behind the highest value that is there, or "keep" them.
         analyze: take the target's statistics anew (ANALYZE) once all rows are there.
+        lock_timeout: how long a transaction waits for any one lock, as "500ms", "5s" or "2min"; without it,
+            as long as it takes.
+        synchronous_commit: whether chunks wait at their COMMIT until it is on the target's disk: "on" or
+            "off"; without it, as the target is set. Whatever builds on them waits.
         batch_rows: the most rows of one batch.
         batch_bytes: about how many wire bytes make one batch.
         types: the Arrow type to decode a column as, by column name, as `decimal128(18,4)` is written; or
@@ -112,7 +124,10 @@ class PumpOptions(TypedDict, total=False):
     dedupe: str | None
     create: bool
     triggers: str
+    sequences: str
     analyze: bool
+    lock_timeout: str | None
+    synchronous_commit: str | None
     batch_rows: int
     batch_bytes: int
     types: Mapping[str, str]
@@ -129,6 +144,15 @@ class PumpOptions(TypedDict, total=False):
     on_error: str
     rejects: str | None
     max_rejects: int | str | None
+
+
+def milliseconds(duration: str) -> int:
+    """Read a duration (UsageError: it is none, or longer than a server's setting can be)."""
+    match = _DURATION.fullmatch(duration.strip())
+    found = int(match[1]) * _MILLISECONDS[match[2]] if match else 0
+    if not 1 <= found <= MAX_MILLISECONDS:
+        raise UsageError(f"write a duration such as 500ms, 5s or 2min, not {duration!r}")
+    return found
 
 
 class Dedupe(NamedTuple):
@@ -169,7 +193,10 @@ class Options:
     dedupe: str | None = None
     create: bool = False
     triggers: str = TRIGGERS[0]
+    sequences: str = SEQUENCES[0]
     analyze: bool = False
+    lock_timeout: str | None = None
+    synchronous_commit: str | None = None
     batch_rows: int = DEFAULT_BATCH_ROWS
     batch_bytes: int = DEFAULT_BATCH_BYTES
     types: Mapping[str, str] = field(default_factory=dict)
@@ -228,6 +255,7 @@ class Options:
 
         self._check_chunks()
         self._check_rejects()
+        self._check_around()
 
     def _check_rejects(self) -> None:
         if self.on_error not in ON_ERROR:
@@ -235,8 +263,14 @@ class Options:
         if self.on_error == ABORT and (self.rejects is not None or self.max_rejects is not None):
             raise UsageError("rejects and max_rejects go with on_error='reject'")
         MaxRejects.of(self.max_rejects)
-        if self.triggers not in TRIGGERS:
-            raise UsageError(f"triggers is one of {', '.join(TRIGGERS)}, not {self.triggers!r}")
+
+    def _check_around(self) -> None:
+        for name, words in (("triggers", TRIGGERS), ("sequences", SEQUENCES)):
+            if getattr(self, name) not in words:
+                raise UsageError(f"{name} is one of {', '.join(words)}, not {getattr(self, name)!r}")
+        if self.synchronous_commit not in (None, *SYNCHRONOUS):
+            raise UsageError(f"synchronous_commit is on or off, not {self.synchronous_commit!r}")
+        self.lock_milliseconds  # noqa: B018 - UsageError now, if it is no duration
         if self.triggers == "replica" and self.on_error == REJECT:
             raise UsageError(
                 "triggers replica does not go with on_error reject: what a foreign key refuses would land"
@@ -281,6 +315,11 @@ class Options:
     def job_count(self) -> int:
         """How many workers there may be: `jobs`, or as many as suit the machine."""
         return min(AUTO_JOBS, os.cpu_count() or 1) if isinstance(self.jobs, str) else self.jobs
+
+    @property
+    def lock_milliseconds(self) -> int:
+        """How long a lock is waited for, 0 for ever (UsageError: that is no duration)."""
+        return 0 if self.lock_timeout is None else milliseconds(self.lock_timeout)
 
     @property
     def as_text(self) -> frozenset[str]:

@@ -177,8 +177,12 @@ class _Here:
             transform = make_transform(options)
             with (
                 self.interrupts.one() as interrupt,
-                Session(pools[0], Side.SOURCE, interrupt=interrupt) as source,
-                Session(pools[1], Side.TARGET, interrupt=interrupt) as target,
+                Session(
+                    pools[0], Side.SOURCE, interrupt=interrupt, lock_timeout=options.lock_milliseconds
+                ) as source,
+                Session(
+                    pools[1], Side.TARGET, interrupt=interrupt, lock_timeout=options.lock_milliseconds
+                ) as target,
             ):
                 if spec.exported:
                     import_snapshot(source, spec.exported)
@@ -193,9 +197,11 @@ class _Here:
                 raise RefusedError(
                     "a worker process sees another run than the one that began: " + "; ".join(found)
                 )
-            readers = Readers(opener(pools[0], Side.SOURCE), plan.origin, options, spec.run, spec.exported)
+            readers = Readers(
+                opener(pools[0], Side.SOURCE, options), plan.origin, options, spec.run, spec.exported
+            )
             stack.callback(readers.close)
-            writers = Writers(opener(pools[1], Side.TARGET))
+            writers = Writers(opener(pools[1], Side.TARGET, options))
             stack.callback(writers.close)
             self.job = Job(
                 plan, Ledger(options.ledger_schema), spec.run, spec.epoch, spec.snapshot, landed, readers,

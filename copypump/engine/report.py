@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 log = logging.getLogger("copypump.report")
@@ -75,7 +75,7 @@ class Tally:
 
     Each counts rows: of modes that merge, those `inserted`, `updated`, `unchanged` and `unmatched`;
     `duplicates` of a key that gave way to another row; and those of the inserted that are `keyless`, with
-    NULL in their key; in any mode those `rejected`.
+    NULL in their key; in any mode those `rejected`. `warnings` are what a step has to say to the user.
     """
 
     inserted: int = 0
@@ -85,11 +85,17 @@ class Tally:
     duplicates: int = 0
     keyless: int = 0
     rejected: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts of rows, by name."""
+        return {name: count for name, count in asdict(self).items() if name != "warnings"}
 
     def add(self, other: Tally) -> None:
-        """Count in what another phase has counted."""
-        for each in fields(self):
-            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+        """Count in what another phase has counted; its warnings are not taken over."""
+        for name, count in other.counts.items():
+            setattr(self, name, getattr(self, name) + count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,4 +182,10 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, ready for JSON."""
-        return asdict(self)
+        return asdict(self) | {"tally": self.tally.counts}
+
+    def count(self, tally: Tally) -> None:
+        """Count in what a phase has counted, and take over what it has to say."""
+        for warning in tally.warnings:
+            self.warn(warning)
+        self.tally.add(tally)

@@ -54,8 +54,12 @@ def planned(
     options.target_name  # noqa: B018 - UsageError now, if there is none
     transform = make_transform(options)
     with ExitStack() as stack:
-        source = stack.enter_context(Session(src, Side.SOURCE, interrupt=interrupt, warn=warn))
-        target = stack.enter_context(Session(dst, Side.TARGET, interrupt=interrupt, warn=warn))
+        source, target = (
+            stack.enter_context(
+                Session(where, side, interrupt=interrupt, warn=warn, lock_timeout=options.lock_milliseconds)
+            )
+            for where, side in ((src, Side.SOURCE), (dst, Side.TARGET))
+        )
         source.begin_source()
         target.begin_target()
         decided = None if resumed is None else loaded_split(resumed.split)

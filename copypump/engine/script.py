@@ -70,7 +70,7 @@ def _many(plan: Plan) -> tuple[Transaction, ...]:
     begin = (*_writing(plan), _text(labelling(plan.run)))
     shared = plan.options.snapshot
     readers = (
-        *opening(BEGIN_SOURCE, plan.servers.source),
+        *opening(BEGIN_SOURCE, plan.servers.source, plan.options.lock_milliseconds),
         *([f"SET TRANSACTION SNAPSHOT {THE_SNAPSHOT}"] if shared else []),
         _text(labelling(plan.run)),
         *map(_text, locking(plan.origin, plan.options, plan.servers.source, nowait=True)),
@@ -95,6 +95,8 @@ def _many(plan: Plan) -> tuple[Transaction, ...]:
             refused=refused,
         ),
     ]
+    if plan.rejecting:
+        transactions.append(Transaction("count all rejects", Side.TARGET, (*begin, "ROLLBACK")))
     for phase in loading.finish:
         steps = phase.steps if phase.apart else (phase,)
         for number, step in enumerate(steps, 1):
@@ -102,8 +104,6 @@ def _many(plan: Plan) -> tuple[Transaction, ...]:
             transactions.append(
                 Transaction(name, Side.TARGET, (*begin, *step.statements, "COMMIT"), ledger=True)
             )
-    if plan.rejecting:
-        transactions.append(Transaction("count all rejects", Side.TARGET, (*begin, "ROLLBACK")))
     transactions.append(Transaction("note the end", Side.TARGET, (*begin, "COMMIT"), ledger=True))
     return tuple(transactions)
 
@@ -122,14 +122,14 @@ def _counting(plan: Plan, begin: tuple[str, ...]) -> tuple[Transaction, ...]:
 
 def _reading(plan: Plan) -> tuple[str, ...]:
     return (
-        *opening(BEGIN_SOURCE, plan.servers.source),
+        *opening(BEGIN_SOURCE, plan.servers.source, plan.options.lock_milliseconds),
         *map(_text, locking(plan.origin, plan.options, plan.servers.source)),
         *plan.origin.settings,
     )
 
 
 def _writing(plan: Plan) -> tuple[str, ...]:
-    return opening(BEGIN_TARGET, plan.servers.target)
+    return opening(BEGIN_TARGET, plan.servers.target, plan.options.lock_milliseconds)
 
 
 def _chunk_copy(plan: Plan) -> str:

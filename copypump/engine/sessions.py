@@ -39,11 +39,14 @@ _PATIENCE = 0.2
 Open = Callable[[Interrupt], Session]
 
 
-def opener(pool: SessionPool, side: Side, warn: Callable[[str], object] = log.warning) -> Open:
+def opener(
+    pool: SessionPool, side: Side, options: Options, warn: Callable[[str], object] = log.warning
+) -> Open:
     """What opens a session of a pool's, which its interrupt ends."""
 
     def opened(interrupt: Interrupt) -> Session:
-        return Session(pool, side, interrupt=interrupt, warn=warn).__enter__()
+        session = Session(pool, side, interrupt=interrupt, warn=warn, lock_timeout=options.lock_milliseconds)
+        return session.__enter__()
 
     return opened
 

@@ -56,7 +56,7 @@ _CANCEL_PATIENCE = 0.5
 _SETTINGS = (
     ("client_encoding", "'UTF8'", 0),
     ("statement_timeout", "0", 0),
-    ("lock_timeout", "0", 0),
+    ("lock_timeout", "{lock_timeout}", 0),
     ("idle_in_transaction_session_timeout", "0", 0),
     ("transaction_timeout", "0", 170000),
     ("row_security", "off", 0),
@@ -69,9 +69,13 @@ BEGIN_SOURCE = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 BEGIN_TARGET = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 
-def opening(begin: str, version: int) -> tuple[str, ...]:
-    """Give the statements that begin a transaction of ours on a server of this version, settings included."""
-    return (begin, *(f"SET LOCAL {name} = {value}" for name, value, since in _SETTINGS if version >= since))
+def opening(begin: str, version: int, lock_timeout: int = 0) -> tuple[str, ...]:
+    """Give the statements that begin a transaction of ours on a server of this version, settings included.
+
+    `lock_timeout` is in milliseconds; with 0 locks are waited for without an end.
+    """
+    settings = (f"SET LOCAL {name} = {value}" for name, value, since in _SETTINGS if version >= since)
+    return (begin, *(setting.format(lock_timeout=lock_timeout) for setting in settings))
 
 
 class Session:
@@ -81,7 +85,7 @@ class Session:
     UsageError; its lock is held until the session is left, and nothing about it changes but the size of
     libpq's buffers. Leaving rolls an open transaction back, then closes what we opened. A given connection
     that could not be brought back to idle is closed, too; that is told to `warn`, and is the `closed` of an
-    error of ours that passes.
+    error of ours that passes. `lock_timeout` is that of each transaction, in milliseconds.
 
     `committed` says how the last COMMIT ended: None before it, and while nobody can say.
     """
@@ -93,8 +97,10 @@ class Session:
         *,
         interrupt: Interrupt | None = None,
         warn: Callable[[str], object] = log.warning,
+        lock_timeout: int = 0,
     ) -> None:
         self.side = side
+        self.lock_timeout = lock_timeout
         self.owned = isinstance(where, str)
         self.interrupt = interrupt
         self._warn = warn
@@ -304,7 +310,7 @@ class Session:
 
     def _begin(self, begin: str) -> None:
         with told(self.side):
-            self.results("; ".join(opening(begin, self.server_version)))
+            self.results("; ".join(opening(begin, self.server_version, self.lock_timeout)))
 
     def rollback(self, deadline: float | None = None) -> bool:
         """End whatever goes on and roll back, in any state, before `deadline` (default: in `DEADLINE` s).

@@ -31,6 +31,7 @@ SAMPLES: dict[str, Any] = {
     "N|auto": 3,
     "first|last:COLUMN": "first:id",
     "DIR": ".",
+    "DURATION": "5s",
 }
 
 

@@ -10,7 +10,9 @@ from copypump.engine.loading import Landing, Loading
 # which they come after the load. Only what is wanted is imported.
 AROUND: dict[str, tuple[str, str, object]] = {
     "triggers": ("triggers", "add_triggers", "keep"),
+    "synchronous_commit": ("synchronous", "add_synchronous_commit", None),
     "analyze": ("analyze", "add_analyze", False),
+    "sequences": ("sequences", "add_sequences", "keep"),
 }
 
 
