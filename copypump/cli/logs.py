@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 from copypump.errors import printable
 
@@ -75,7 +75,7 @@ def start(level: str, format_: str) -> None:
     _progress.setLevel(logging.INFO)  # wanted whatever the level, as long as there is progress to show
 
 
-def failed(error: BaseException, code: int, lines: dict[str, str], debug: bool) -> None:
+def failed(error: BaseException, code: int, lines: dict[str, Any], debug: bool) -> None:
     """Log what ends the process."""
     extra = {name: text for name, text in lines.items() if name != "error" and text}
     exception = (type(error), error, error.__traceback__) if debug else None

@@ -93,13 +93,27 @@ def failed(error: BaseException, face: Face) -> int:
     """Say what went wrong on stderr, and return the exit code."""
     code, lines = _explained(error)
     if face.json:
-        logs.failed(error, code, lines, face.debug)
+        logs.failed(error, code, lines | _told(error), face.debug)
         return code
     if face.debug:
         note(printable("".join(traceback.format_exception(error))))
-    first, *others = (f"{label + ':':<7}{_indented(text)}" for label, text in lines.items() if text)
-    note("\n".join([click.style(first, fg="red", bold=True), *others]))
+    note(
+        "\n".join(
+            [*_block(lines), *(line for other in _others(error) for line in _block(_explained(other)[1]))]
+        )
+    )
     return code
+
+
+def _block(lines: dict[str, str]) -> list[str]:
+    """What is said about one error: a line for each label, the first in red."""
+    first, *others = (f"{label + ':':<7}{_indented(text)}" for label, text in lines.items() if text)
+    return [click.style(first, fg="red", bold=True), *others]
+
+
+def _others(error: BaseException) -> tuple[CopypumpError, ...]:
+    """What else stands against the same plan."""
+    return error.others if isinstance(error, CopypumpError) else ()
 
 
 def _explained(error: BaseException) -> tuple[int, dict[str, str]]:
@@ -120,6 +134,16 @@ def _explained(error: BaseException) -> tuple[int, dict[str, str]]:
         "error": f"this is a defect of copypump: {type(error).__name__}{place}",
         "hint": "please report it, with the traceback that --debug shows (look it over: it may hold values)",
     }
+
+
+def _told(error: BaseException) -> dict[str, Any]:
+    """The other errors as plain values, where there are any."""
+    others = [_explained(other)[1] for other in _others(error)]
+    return (
+        {"others": [{name: text for name, text in lines.items() if text} for lines in others]}
+        if others
+        else {}
+    )
 
 
 def _indented(text: str) -> str:
@@ -171,6 +195,8 @@ def failure_report(error: BaseException, last: Progress | None) -> dict[str, Any
         **where,
         "state": lines.get("state") or None,
         "hint": lines.get("hint") or None,
+        "others": [],
+        **_told(error),
     }
 
 

@@ -154,8 +154,8 @@ def _check_empty(target: Session, destination: Destination, table: Table) -> Non
             "the target holds rows already",
             side=Side.TARGET,
             table=destination.name,
-            hint="say what to do with them: "
-            + "; ".join(f"--mode {entry.name}: {entry.help}" for entry in MODES.values()),
+            hint="say what to do with them:\n"
+            + "\n".join(f"--mode {entry.name}: {entry.help}" for entry in MODES.values()),
         )
 
 

@@ -20,6 +20,7 @@ from copypump.codec.rewrite import Walked
 from copypump.codec.spelling import is_opaque, spelling
 from copypump.codec.types import Kernel, is_opaque_of, pg_type
 from copypump.codec.typmod import widens
+from copypump.engine.refusals import Refusals
 from copypump.errors import RefusedError
 from copypump.postgres.names import show_name
 
@@ -113,9 +114,22 @@ def make_mapping(
 
     Raises:
         RefusedError: a name that two columns have, a column that the target lacks, a type without a lossless
-            way, or a target column that must have a value and gets none.
+            way, or a target column that must have a value and gets none; all that there are.
 
     """
+    with Refusals() as refusals:
+        return _make_mapping(stream, stream_types, unread, output, target, target_name, refusals)
+
+
+def _make_mapping(
+    stream: Sequence[Column],
+    stream_types: Sequence[pa.DataType],
+    unread: Sequence[int],
+    output: Sequence[pa.Field[pa.DataType]],
+    target: Sequence[Column],
+    target_name: str,
+    refusals: Refusals,
+) -> Mapping:
     by_name = {column.name: column for column in target}
     opaque = [i for i, type_ in enumerate(stream_types) if i not in set(unread) and is_opaque(type_)]
     origins: dict[str, Wire | Value | Hidden] = {}
@@ -123,7 +137,9 @@ def make_mapping(
     for index in unread:
         name = stream[index].name
         if name not in made:  # else the transform says what this column is now
-            origins[name] = _unread(index, stream, stream_types, by_name.get(name), target_name)
+            origins[name] = Wire(index)
+            with refusals.collecting():
+                origins[name] = _unread(index, stream, stream_types, by_name.get(name), target_name)
     for field in output:
         if isinstance(origins.get(field.name), Value):
             raise RefusedError("two columns have this name", table=target_name, column=field.name)
@@ -133,15 +149,18 @@ def make_mapping(
     generated: list[str] = []
     for name in _in_stream_order(stream, origins):
         landing = by_name.get(name)
-        if landing is None:
-            raise _no_such_column(name, by_name, target_name)
-        if landing.generated:
-            generated.append(name)
-            continue
-        mapped.append(_mapped(landing, origins[name], stream, opaque, target_name))
+        with refusals.collecting():
+            if landing is None:
+                raise _no_such_column(name, by_name, target_name)
+            if landing.generated:
+                generated.append(name)
+            else:
+                mapped.append(_mapped(landing, origins[name], stream, opaque, target_name))
+    defaulted = _defaulted(target, origins, target_name, refusals)
+    if refusals:
+        raise refusals.error()
     if not mapped:
         raise RefusedError("no column is left to copy", table=target_name)
-    defaulted = _defaulted(target, origins, target_name)
     rewritten = _rewritten(mapped, stream, opaque, target_name)
     return Mapping(tuple(mapped), tuple(generated), defaulted, rewritten)
 
@@ -306,19 +325,23 @@ def _no_such_column(name: str, by_name: dict[str, Column], target_name: str) -> 
 
 
 def _defaulted(
-    target: Sequence[Column], origins: dict[str, Wire | Value | Hidden], target_name: str
+    target: Sequence[Column],
+    origins: dict[str, Wire | Value | Hidden],
+    target_name: str,
+    refusals: Refusals,
 ) -> tuple[str, ...]:
-    """The target's columns that no value is sent for; RefusedError where one of them must have one."""
+    """The target's columns that no value is sent for; each of them that must have one is refused."""
     names = []
     for column in target:
         if column.name in origins or column.generated:
             continue
-        if column.not_null and not (column.has_default or column.identity):
-            raise RefusedError(
-                "the target's column is NOT NULL without a default, and nothing is sent for it",
-                table=target_name,
-                column=column.name,
-                hint="let the transform make it, select it from the source, or give it a default",
-            )
-        names.append(column.name)
+        with refusals.collecting():
+            if column.not_null and not (column.has_default or column.identity):
+                raise RefusedError(
+                    "the target's column is NOT NULL without a default, and nothing is sent for it",
+                    table=target_name,
+                    column=column.name,
+                    hint="let the transform make it, select it from the source, or give it a default",
+                )
+            names.append(column.name)
     return tuple(names)

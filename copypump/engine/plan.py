@@ -21,13 +21,14 @@ from copypump.codec.policy import POLICIES, Policy
 from copypump.codec.rewrite import Rewriter, Walked
 from copypump.codec.spelling import is_opaque, parse_arrow_type
 from copypump.engine.around import surround
-from copypump.engine.destination import Destination, find_landing, plan_destination
+from copypump.engine.destination import Destination, check_landing, find_landing, plan_destination
 from copypump.engine.differences import find_differences
 from copypump.engine.loading import Landing, Loading, make_loading
 from copypump.engine.mapping import Hidden, Mapping, Value, make_mapping
 from copypump.engine.modes import LoadMode
 from copypump.engine.options import AUTO, Options, is_text
 from copypump.engine.origin import Origin, is_raw, plan_origin
+from copypump.engine.refusals import Refusals
 from copypump.engine.rejects.planned import Rejecting, plan_rejecting
 from copypump.engine.reshape import Decoding
 from copypump.engine.sink import cast_on_target, staged
@@ -134,9 +135,22 @@ def make_plan(
     `decided` is how the source was cut when a run began that is now resumed.
 
     Raises:
-        RefusedError: anything that cannot hold, before anything is written.
+        RefusedError: anything that cannot hold, before anything is written; with all `others` that can be
+            told nevertheless.
 
     """
+    with Refusals() as refusals:
+        return _make_plan(source, target, options, transform, decided, refusals)
+
+
+def _make_plan(
+    source: Session,
+    target: Session,
+    options: Options,
+    transform: Transform | None,
+    decided: Split | None,
+    refusals: Refusals,
+) -> Plan:
     table = find_landing(target, options)
     origin = plan_origin(source, options, transform, table)
     check_binary(origin)
@@ -162,20 +176,29 @@ def make_plan(
     destination = plan_destination(target, options, table, origin.columns, unread, output, extensions)
     names = [origin.columns[index].name for index in unread]
     cast = cast_on_target(destination, options.as_text, names, output)
-    refuse_changes(origin.texts, cast, destination.name)
-    mapping = make_mapping(
-        origin.columns,
-        [field.type for field in fields],
-        unread,
-        output,
-        staged(destination.columns, cast),
-        destination.name,
-    )
-    split = decided or plan_split(source, origin, options)
-    many = decided is not None or len(split.chunks) > 1 or options.run_id is not None
+    with refusals.collecting():
+        refuse_changes(origin.texts, cast, destination.name)
+    mapping = split = None
+    with refusals.collecting():
+        mapping = make_mapping(
+            origin.columns,
+            [field.type for field in fields],
+            unread,
+            output,
+            staged(destination.columns, cast),
+            destination.name,
+        )
+    with refusals.collecting():
+        split = decided or plan_split(source, origin, options)
+    many = decided is not None or options.run_id is not None or (split is not None and len(split.chunks) > 1)
+    with refusals.collecting():
+        if many:
+            check_many(destination)
+    if mapping is None or split is None:
+        with refusals.collecting():
+            check_landing(target, destination, mapping or Mapping(()), options, begun=decided is not None)
+        raise refusals.error()
     run = (options.run_id or new_run_id()) if many else ""
-    if many:
-        check_many(destination)
     landing = Landing(target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run)
     loading = surround(landing, make_loading(landing))
     rejecting = plan_rejecting(target, destination, mapping, loading, options, run or new_run_id(), many=many)
@@ -279,15 +302,17 @@ def new_run_id() -> str:
 
 def check_binary(origin: Origin) -> None:
     """RefusedError if a column's type, or a part of it, has no binary form at all (aclitem and the like)."""
-    for column in origin.columns:
-        if not column.type.has_binary:
-            raise RefusedError(
-                f"{column.declared} has no binary form",
-                side=Side.SOURCE,
-                table=origin.name,
-                column=column.name,
-                hint=f"read it as text: --type {show_name(column.name)}=text",
-            )
+    with Refusals() as refusals:
+        for column in origin.columns:
+            with refusals.collecting():
+                if not column.type.has_binary:
+                    raise RefusedError(
+                        f"{column.declared} has no binary form",
+                        side=Side.SOURCE,
+                        table=origin.name,
+                        column=column.name,
+                        hint=f"read it as text: --type {show_name(column.name)}=text",
+                    )
 
 
 def check_records(origin: Origin, unread: Sequence[int], output: Sequence[pa.Field[pa.DataType]]) -> None:

@@ -22,6 +22,7 @@ from copypump.engine.moving import Attempt, OnProgress, move_rows
 from copypump.engine.options import Options
 from copypump.engine.origin import begin_origin
 from copypump.engine.plan import Around, Plan, make_plan
+from copypump.engine.refusals import Refusals
 from copypump.engine.report import Counters, Report, Watch
 from copypump.errors import CopypumpError, OutcomeUnknownError, Side
 from copypump.postgres.interrupt import Interrupt
@@ -64,8 +65,10 @@ def planned(
         target.begin_target()
         decided = None if resumed is None else loaded_split(resumed.split)
         plan = make_plan(source, target, options, transform, decided)
-        refuse_itself(source, target, plan)
-        check_landing(target, plan.destination, plan.mapping, options, begun=resumed is not None)
+        with Refusals() as refusals:
+            with refusals.collecting():
+                refuse_itself(source, target, plan)
+            check_landing(target, plan.destination, plan.mapping, options, begun=resumed is not None)
         source.rollback()
         yield plan, source, target
 

@@ -100,3 +100,13 @@ def test_refusals(copypump: Cli, pair: Pair, job: list[str]) -> None:
     assert done.returncode == 3
     assert 'column "id": the target has no such column' in done.stderr
     assert not done.stdout
+
+
+def test_all_refusals_are_told(copypump: Cli, pair: Pair, job: list[str]) -> None:
+    sql(pair.dst, "ALTER TABLE t DROP id, ADD more int NOT NULL")
+    done = copypump("plan", *job)
+    assert done.returncode == 3
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error: ")]) == 2
+    assert "hint:  let the transform make it" in done.stderr
+    line = json.loads(copypump("run", *job, "--log-format", "json").stderr)
+    assert [other["error"].partition(": ")[2][:12] for other in line["others"]] == ["the target's"]

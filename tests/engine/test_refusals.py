@@ -372,3 +372,37 @@ def test_the_plan_refuses_targets_that_copy_cannot_fill(example: Pair) -> None:
         assert "view" in str(error)
     copypump.pump(example.src, example.dst, **options, into="ready", mode="append")
     assert sql(example.dst, "SELECT count(*) FROM people") == [(ROWS,)]
+
+
+def test_all_that_stands_against_a_plan(pair: Pair) -> None:
+    sql(pair.src, "CREATE TABLE t (a int, b date, c text, d text); INSERT INTO t DEFAULT VALUES")
+    sql(
+        pair.dst,
+        "CREATE UNLOGGED TABLE t (a int, b uuid, c int, n int NOT NULL); INSERT INTO t (n) VALUES (1)",
+    )
+    for job in (plan, copypump.pump):
+        with pytest.raises(copypump.RefusedError) as raised:
+            job(pair.src, pair.dst, table="t", run_id="r")
+        said = [str(raised.value), *map(str, raised.value.others)]
+        for number, part in enumerate(
+            (
+                'column "b": date32[day] (from date) has no lossless way to uuid',
+                'column "c": utf8 (from text) has no lossless way to integer',
+                'column "d": the target has no such column',
+                'column "n": the target\'s column is NOT NULL without a default',
+                "the target is unlogged",
+                "the target holds rows already",
+            )
+        ):
+            assert part in said[number]
+        assert len(said) == 6
+        assert raised.value.__notes__ == [f"and {other}" for other in said[1:]]
+    assert sql(pair.dst, "SELECT count(*), to_regnamespace('copypump') FROM t") == [(1, None)]
+
+
+def test_an_error_of_the_server_s_comes_with_the_refusals_before_it(pair: Pair) -> None:
+    sql(pair.src, "CREATE TABLE t (a aclitem, b aclitem)")
+    with pytest.raises(copypump.RefusedError, match=r'"a": aclitem has no binary form') as raised:
+        plan(pair.src, pair.dst, table="t", create=True)
+    (other,) = raised.value.others
+    assert other.column == "b"
