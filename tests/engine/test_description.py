@@ -140,7 +140,7 @@ def test_what_can_be_resumed(example: Pair) -> None:
 )
 def test_which_lock_a_statement_takes(example: Pair, statement: str, table: str, mode: str) -> None:
     plan = api.plan(example.src, example.dst, table="people", transform=people)
-    (lock,) = locks(plan, [Transaction("load", Side.TARGET, ("BEGIN", statement, "COMMIT"))])
+    (lock,) = locks(plan, [Transaction("a phase", Side.TARGET, ("BEGIN", statement, "COMMIT"))])
     assert (lock.table, lock.mode, lock.others) == (table, mode, LOCK_MODES[mode])
 
 
