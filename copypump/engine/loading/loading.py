@@ -97,6 +97,8 @@ class Loading:
         restart: the steps that take away what chunks have landed so far; None where that cannot be done.
         tables: quoted names of tables that `prepare` makes for the run alone: who forgets the run drops them.
         warnings: what the user may not expect.
+        into: the table in which rows land, where it is another than the target, and stands for it.
+        named: what the user knows the parts of that table as, by the names that they have there.
         told: an error of the target's by the names that the user knows, where rows land in another table.
 
     """
@@ -108,6 +110,8 @@ class Loading:
     restart: tuple[Step, ...] | None = None
     tables: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    into: sql.Composable | None = None
+    named: collections.abc.Mapping[str, str] = field(default_factory=dict)
     told: Callable[[TargetError], TargetError] = field(default=_as_it_is, compare=False)
 
     @property

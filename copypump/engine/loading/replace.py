@@ -1,7 +1,8 @@
 """Mode replace: load into a new table like the target, and let it take the target's place.
 
 The twin (see `postgres.twin`) is made first and its rows land there; then it gets its indexes and
-constraints, its foreign keys are checked in both directions, and a short transaction swaps it in. All that
+constraints, its foreign keys are checked in both directions, and a short transaction swaps it in. (Where bad
+rows are rejected, all that may refuse a row is there before they come.) All that
 the target is was read for the plan. The swap holds it against what it finds under its locks, and what it
 made against the same: a property that nobody thought of undoes everything.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from dataclasses import replace as changed
 
@@ -18,6 +19,7 @@ from psycopg import sql
 
 from copypump.engine.loading import direct
 from copypump.engine.loading.loading import Execute, Landing, Loading, Phase, Step
+from copypump.engine.options import REJECT
 from copypump.engine.report import Tally
 from copypump.engine.sink import make_sink
 from copypump.errors import RefusedError, Side, TargetError
@@ -28,6 +30,7 @@ from copypump.postgres.twin.making import (
     Names,
     choose_names,
     constraint_statements,
+    exclusion_statements,
     index_statements,
     make_statements,
     reference_statements,
@@ -75,14 +78,22 @@ def replace(landing: Landing) -> Loading:
     names = choose_names(definition, token(landing.run, table.oid))
     twin = changed(landing.destination, table=None, identifier=sql.Identifier(*names.table))
     sink = make_sink(target, twin, landing.mapping, landing.cast, raw=landing.raw)
+    rejecting = landing.options.on_error == REJECT
+    prepare: list[Step] = [
+        Statements(definition, names, make_statements(definition, names, target.server_version))
+    ]
+    if rejecting:
+        prepare += _refusing(definition, names)
     return Loading(
         sink,
-        prepare=(Statements(definition, names, make_statements(definition, names, target.server_version)),),
-        finish=_finish(target, definition, names),
+        prepare=tuple(prepare),
+        finish=_finish(target, definition, names, rejecting=rejecting),
         restart=(Execute(sql.SQL("TRUNCATE TABLE {}").format(sql.Identifier(*names.table))),),
         locks=True,  # by LIKE, against what would alter it
         tables=(quoted(names.table),),
-        warnings=tuple(notes(target, definition, show_name(*names.table))),
+        warnings=tuple(notes(target, definition, show_name(*names.table), early=rejecting)),
+        into=twin.identifier,
+        named=_named(definition, names),
         told=functools.partial(told, definition, names),
     )
 
@@ -113,25 +124,40 @@ def told(definition: Definition, names: Names, error: TargetError) -> TargetErro
     """Tell an error by the names that things will have; one about those that they have now, as it is."""
     if error.sqlstate == _DUPLICATE_TABLE:
         return error
-    was = {made: part for (_, part), made in names.parts.items()}
-    was |= dict(zip(names.keys, (row["name"] for row in definition.referrers), strict=True))
-    was[names.table[1]] = definition.name[1]
     error.table = str(definition)
-    for made, name in was.items():
+    for made, name in _named(definition, names).items():
         error.message = error.message.replace(f'"{made}"', quote_name(name))
         error.hint = error.hint and error.hint.replace(f'"{made}"', quote_name(name))
     return error
 
 
-def _finish(target: Session, definition: Definition, names: Names) -> tuple[Phase, ...]:
+def _named(definition: Definition, names: Names) -> dict[str, str]:
+    """What everything will be called, by the name that it has until then."""
+    will = {made: part for (_, part), made in names.parts.items()}
+    will |= dict(zip(names.keys, (row["name"] for row in definition.referrers), strict=True))
+    return will | {names.table[1]: definition.name[1]}
+
+
+def _refusing(definition: Definition, names: Names) -> Iterator[Step]:
+    """All that may refuse a row, where bad rows are rejected: it has to be there before they come."""
+    for statements in index_statements(definition, names, refusing=True):
+        yield Statements(definition, names, statements)
+    if any(exclusion_statements(definition, names)):
+        yield Statements(definition, names, exclusion_statements(definition, names))
+    if any(reference_statements(definition, names)):
+        yield Patient(definition, names, reference_statements(definition, names))
+
+
+def _finish(target: Session, definition: Definition, names: Names, *, rejecting: bool) -> tuple[Phase, ...]:
     def statements(given: Iterable[str]) -> Statements:
         return Statements(definition, names, given)
 
     check: list[Step] = []
-    if any(reference_statements(definition, names)):
+    if not rejecting and any(reference_statements(definition, names)):
         check.append(Patient(definition, names, reference_statements(definition, names)))
     check += [Referred(definition, names, row) for row in checked(definition)]
-    indexes = tuple(statements(each) for each in index_statements(definition, names))
+    left = index_statements(definition, names, refusing=False if rejecting else None)
+    indexes = tuple(statements(each) for each in left)
     swap: list[Step] = []
     if any(referrer_locks(definition)):
         swap += [
@@ -145,7 +171,9 @@ def _finish(target: Session, definition: Definition, names: Names) -> tuple[Phas
     ]
     phases = (
         Phase("indexes", indexes, apart=True),
-        Phase("constraints", (statements(constraint_statements(definition, names)),)),
+        Phase(
+            "constraints", (statements(constraint_statements(definition, names, exclusions=not rejecting)),)
+        ),
         Phase("check", tuple(check)),
         Phase("swap", tuple(swap)),
     )

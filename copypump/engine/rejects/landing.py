@@ -11,7 +11,7 @@ waits for a second round, which finds that one in the target, or does not, becau
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -77,9 +77,18 @@ class Statements:
 
 
 def make_statements(
-    table: sql.Composable, columns: Sequence[Column], rules: Rules, rejects: RejectTable, run: str, chunk: int
+    table: sql.Composable,
+    columns: Sequence[Column],
+    rules: Rules,
+    rejects: RejectTable,
+    run: str,
+    chunk: int,
+    named: Mapping[str, str],
 ) -> Statements:
-    """Put the statements together for rows of `columns` that land in `table`."""
+    """Put the statements together for rows of `columns` that land in `table`.
+
+    `named` are names by which the server calls constraints there, and those that go on record.
+    """
     names = [sql.Identifier(column.name) for column in columns]
     body = [
         sql.SQL("{} {}").format(name, sql.SQL(_staged(column)))
@@ -108,9 +117,9 @@ def make_statements(
             run,
             chunk,
             sql.SQL(
-                "SELECT {}, d.reason, d.sqlstate, d.constraint_name, d.column_name, {} FROM {} AS d JOIN {}"
+                "SELECT {}, {}, d.sqlstate, {}, d.column_name, {} FROM {} AS d JOIN {}"
                 " ON b.{} OPERATOR(pg_catalog.=) d.n WHERE d.reason IS NOT NULL ORDER BY d.n"
-            ).format(sql.Literal(TARGET), row, _BAD, source, _N),
+            ).format(sql.Literal(TARGET), *_known(named), row, _BAD, source, _N),
         )
 
     texts = sql.SQL(", ").join(sql.SQL("b.{0}::pg_catalog.text AS {0}").format(name) for name in names)
@@ -141,6 +150,22 @@ _GOOD = sql.SQL("NOT EXISTS (SELECT FROM {} AS d WHERE d.n OPERATOR(pg_catalog.=
 _GOOD_OR_WAITING = sql.SQL(
     "NOT EXISTS (SELECT FROM {} AS d WHERE d.n OPERATOR(pg_catalog.=) b.{} AND d.reason IS NOT NULL)"
 ).format(_BAD, _N)
+
+
+def _known(named: Mapping[str, str]) -> tuple[sql.Composable, sql.Composable]:
+    """A bad row's reason and constraint, by the names that the user knows."""
+    reason: sql.Composable = sql.SQL("d.reason")
+    constraint: sql.Composable = sql.SQL("d.constraint_name")
+    for made, name in named.items():
+        old, new = sql.Literal(f'"{made}"'), sql.Literal(f'"{name}"')
+        reason = sql.SQL("pg_catalog.replace({}, {}, {})").format(reason, old, new)
+    if named:
+        cases = sql.SQL(" ").join(
+            sql.SQL("WHEN {} THEN {}").format(sql.Literal(made), sql.Literal(name))
+            for made, name in named.items()
+        )
+        constraint = sql.SQL("CASE d.constraint_name {} ELSE d.constraint_name END").format(cases)
+    return reason, constraint
 
 
 def _staged(column: Column) -> str:

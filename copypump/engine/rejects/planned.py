@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import collections.abc
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -22,10 +23,9 @@ from copypump.errors import RefusedError, Side, TargetError
 from copypump.postgres.catalog import find_table
 from copypump.postgres.session import Session
 
-# The modes whose rows COPY puts straight into the target; why the others do not go with it.
-_MODES = (None, "append", "truncate")
+# The modes whose rows COPY puts straight where they stay; why the others do not go with it.
+_MODES = (None, "append", "truncate", "replace")
 _WHY_NOT = {
-    "replace": "its rows land in a new table, whose constraints are made after they are there",
     "insert": "its rows land by INSERTs, whose rows the server does not tell",
 }
 _MERGES = "its rows wait in a staging table, and are merged at once when all are there"
@@ -54,6 +54,9 @@ class Rejecting:
     copy: sql.Composable
     columns: tuple[Column, ...]
     destination: Destination
+    identifier: sql.Composable
+    into: sql.Composable | None
+    named: collections.abc.Mapping[str, str]
     making: tuple[str, ...]
     statements: tuple[str, ...]
     refused: tuple[str, ...]
@@ -67,9 +70,8 @@ class Rejecting:
         table = find_table(session, self.destination.name)
         assert table is not None
         session.execute(_AT_ONCE)
-        rules = find_rules(session, table, self.columns)
-        identifier = self.destination.identifier
-        statements = make_statements(identifier, self.columns, rules, self.table, run, chunk)
+        rules = find_rules(session, table, self.columns, self.into)
+        statements = make_statements(self.identifier, self.columns, rules, self.table, run, chunk, self.named)
         return BlockTarget(
             session, self.copy, statements, self.columns, self.destination.name, self.table, run,
             chunk, limit,
@@ -122,7 +124,8 @@ def plan_rejecting(
             table=destination.name,
             hint="let the columns be read as what they are, or land in text",
         )
-    refuse_staging(target, destination, "rows that were refused are landed")
+    into_target = destination if loading.into is None else replace(destination, table=None)
+    refuse_staging(target, into_target, "rows that were refused are landed")
     columns = tuple(mapped.column for mapped in mapping.mapped)
     if len(columns) >= _MOST_COLUMNS:
         raise RefusedError(
@@ -144,14 +147,15 @@ def plan_rejecting(
             table=str(table),
             sqlstate="42501",
         )
-    copy = copy_into(destination.identifier, columns)
+    into = destination.identifier if loading.into is None else loading.into
+    copy = copy_into(into, columns)
     landed = destination.table
     rules = (
-        find_rules(target, landed, columns)
+        find_rules(target, landed, columns, loading.into)
         if landed is not None
         else Rules(sql.Identifier(destination.name), destination.identifier)
     )
-    made = make_statements(destination.identifier, columns, rules, table, run, 1)
+    made = make_statements(into, columns, rules, table, run, 1, loading.named)
     refused = (
         *made.make, made.copy, *made.find,
         *(one for one, _ in made.orphans), *made.wait, *(one for _, one in made.orphans),
@@ -165,6 +169,9 @@ def plan_rejecting(
         copy,
         columns,
         destination,
+        into,
+        loading.into,
+        loading.named,
         making=() if is_made else tuple(statement.as_string() for statement in table.statements(target)),
         statements=(*loading.sink.settings, _AT_ONCE, in_block(copy.as_string())),
         refused=tuple(statement.as_string() for statement in refused),

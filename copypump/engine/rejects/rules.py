@@ -177,13 +177,20 @@ SELECT pg_catalog.pg_get_partition_constraintdef(c.oid)
  WHERE c.relkind OPERATOR(pg_catalog.<>) 'p'"""
 
 
-def find_rules(session: Session, table: Table, columns: Sequence[Column]) -> Rules:
-    """Read the constraints of a table into which rows of these columns go."""
+def find_rules(
+    session: Session, table: Table, columns: Sequence[Column], into: sql.Composable | None = None
+) -> Rules:
+    """Read the constraints of a table into which rows of these columns go.
+
+    They go `into` another that has the same constraints, and no triggers, where one is given.
+    """
     alias = sql.Identifier(table.name)
     only = sql.SQL("ONLY " if table.kind == "r" else "")
-    target = sql.SQL("{}{}").format(only, table.qualified)
+    target = sql.SQL("{}{}").format(only, table.qualified) if into is None else into
     none = Rules(alias, target)
-    if table.kind not in "rp" or not table.can_select or session.execute(_BEFORE, [table.oid])[0][0]:
+    if table.kind not in "rp" or (into is None and not table.can_select):
+        return none
+    if into is None and session.execute(_BEFORE, [table.oid])[0][0]:
         return none
     attributes = session.execute(_ATTRIBUTES, [table.oid])
     sent = {column.name for column in columns}
@@ -216,7 +223,7 @@ def find_rules(session: Session, table: Table, columns: Sequence[Column]) -> Rul
         target,
         generated,
         tuple(local),
-        tuple(_foreign(session, table, known, enforced)),
+        tuple(_foreign(session, table, known, enforced, into)),
         tuple(_unique(session, table, known, names)),
     )
 
@@ -259,7 +266,9 @@ def _partitions(session: Session, table: Table, known: set[str]) -> list[Local]:
     return [Local(sql.SQL("({}) IS NOT FALSE").format(bad), "no partition takes the row", CHECK)]
 
 
-def _foreign(session: Session, table: Table, known: set[str], enforced: str) -> list[Foreign]:
+def _foreign(
+    session: Session, table: Table, known: set[str], enforced: str, into: sql.Composable | None
+) -> list[Foreign]:
     found = []
     for name, schema, other, kind, itself, mine, theirs, spaces, operators in session.execute(
         _FOREIGN.format(enforced=enforced), [table.oid]
@@ -268,7 +277,8 @@ def _foreign(session: Session, table: Table, known: set[str], enforced: str) -> 
         pairs = tuple(zip(json.loads(mine), json.loads(theirs), comparing, strict=True))
         if known.issuperset(pair[0] for pair in pairs):
             only = sql.SQL("ONLY " if kind == "r" else "")
-            found.append(Foreign(name, only + sql.Identifier(schema, other), pairs, itself))
+            there = into if itself and into is not None else only + sql.Identifier(schema, other)
+            found.append(Foreign(name, there, pairs, itself))
     return found
 
 

@@ -136,10 +136,15 @@ def _identity(definition: Definition, names: Names, sequence: Row) -> Iterator[s
     yield from comment(f"SEQUENCE {quoted((sequence['schema'], name))}", sequence)
 
 
-def index_statements(definition: Definition, names: Names) -> Iterator[tuple[str, ...]]:
-    """Index by index, none of which needs another: those that a constraint does not have to make itself."""
+def index_statements(
+    definition: Definition, names: Names, *, refusing: bool | None = None
+) -> Iterator[tuple[str, ...]]:
+    """Index by index, none of which needs another: those that a constraint does not have to make itself.
+
+    With `refusing`, only those that may refuse a row, or only the others.
+    """
     for index in definition.indexes:
-        if _made_by(definition, index) is None:
+        if _made_by(definition, index) is None and refusing in (None, index["indisunique"]):
             space = "" if index["tablespace"] is None else quote_name(index["tablespace"])
             statement = renamed_index(definition, index, names.parts["index", index["name"]], names.table)
             assert statement is not None, "refused before"
@@ -154,14 +159,24 @@ def _made_by(definition: Definition, index: Row) -> Row | None:
     return None
 
 
-def constraint_statements(definition: Definition, names: Names) -> Iterator[str]:
-    """What comes after the indexes: their constraints, all else that is to be said of them, statistics."""
+def exclusion_statements(definition: Definition, names: Names) -> Iterator[str]:
+    """The constraints that make their indexes themselves."""
+    for index in definition.indexes:
+        if (constraint := _made_by(definition, index)) is not None:
+            yield from _constraint_of_index(definition, names, index, constraint)
+
+
+def constraint_statements(definition: Definition, names: Names, *, exclusions: bool = True) -> Iterator[str]:
+    """What comes after the indexes: their constraints, all else that is to be said of them, statistics.
+
+    Without `exclusions` where these are there already.
+    """
     new, schema = quoted(names.table), names.table[0]
     made = {each["conname"]: each for each in definition.constraints if each["contype"] in "pux"}
     for index in definition.indexes:
         name = names.parts["index", index["name"]]
         constraint = made.get(index["constraint"])
-        if constraint is not None:
+        if constraint is not None and (exclusions or _made_by(definition, index) is None):
             yield from _constraint_of_index(definition, names, index, constraint)
         for number, target in index["statistics"] or ():
             yield f"ALTER INDEX {quoted((schema, name))} ALTER COLUMN {number} SET STATISTICS {target}"

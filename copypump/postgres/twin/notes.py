@@ -25,8 +25,8 @@ _EVENT_TRIGGERS = "SELECT e.evtname FROM pg_event_trigger e WHERE e.evtenabled <
 _ON_INSERT = 4
 
 
-def notes(session: Session, definition: Definition, twin: str) -> Iterator[str]:
-    """Sentences, in the order in which one may want to know."""
+def notes(session: Session, definition: Definition, twin: str, *, early: bool = False) -> Iterator[str]:
+    """Sentences, in the order in which one may want to know. `early`: its foreign keys precede its rows."""
     yield (
         f"a transaction whose snapshot is older than the swap sees {definition} empty; one that takes a"
         " snapshot for each statement (READ COMMITTED) sees the old rows or the new"
@@ -39,9 +39,15 @@ def notes(session: Session, definition: Definition, twin: str) -> Iterator[str]:
     ]
     if firing:
         yield f"triggers do not fire for the rows of this run: {_list(firing)}"
-    tables = [show_name(row["schema"], row["table"]) for row in definition.referrers]
-    tables += [row["referenced"] for row in definition.constraints if row["referenced"]]
-    if others := sorted(set(tables) - {definition.relation["printed"]}):
+    referring = {show_name(row["schema"], row["table"]) for row in definition.referrers}
+    referred = {row["referenced"] for row in definition.constraints if row["referenced"]}
+    itself = {definition.relation["printed"]}
+    if early and (others := sorted(referred - itself)):
+        yield (
+            f"foreign keys are there before the rows: nobody writes to {', '.join(others)} until they are"
+            " committed, which in a run of one transaction is its end"
+        )
+    if others := sorted((referring | (set() if early else referred)) - itself):
         yield f"nobody writes to {', '.join(others)} while foreign keys are checked"
     if parted := [row["name"] for row in definition.referrers if row["kind"] == "p"]:
         yield f"the swap checks foreign keys of partitioned tables while all is locked: {_list(parted)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -217,6 +218,52 @@ def test_what_a_role_needs(pg15: SystemServer, pair: Pair) -> None:
             sql(pg15.dsn(target), "DROP OWNED BY rejecter; DROP ROLE rejecter")
 
 
+REPLACED = """CREATE TABLE other AS SELECT i AS id FROM generate_series(0, 9) AS i;
+    ALTER TABLE other ADD PRIMARY KEY (id);
+    CREATE TABLE t (id int CONSTRAINT "the key" PRIMARY KEY, twin int CONSTRAINT once UNIQUE DEFERRABLE,
+        other int CONSTRAINT there REFERENCES other, above int CONSTRAINT up REFERENCES t, age int CONSTRAINT grown
+        CHECK (age >= 0), spot int, CONSTRAINT apart EXCLUDE USING btree (spot WITH =), name text NOT NULL);
+    CREATE UNIQUE INDEX lower_name ON t (lower(name)); CREATE INDEX plain ON t (age);
+    INSERT INTO t VALUES (-7, -7, 1, NULL, 1, -7, 'before')"""
+REFUSED = {"the key": "23505", "once": "23505", "there": "23503", "up": "23503", "grown": "23514", "apart": "23P01",
+           "lower_name": "23505", None: "23502"}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", [{}, {"jobs": 2, "run_id": "r", "split": "key", "split_by": "id"}])
+def test_a_new_table_refuses_what_the_old_one_does(way: dict[str, Any], pair: Pair) -> None:
+    """And what it refused is told by the names that the user knows."""
+    sql(
+        pair.src,
+        "CREATE TABLE t AS SELECT i AS id, i AS twin, i % 10 AS other, NULL::int AS above, i AS age, i AS spot,"
+        " 'Row ' || i AS name FROM generate_series(1, 1000) AS i; ALTER TABLE t ADD COLUMN n int; UPDATE t SET n = id;"
+        " UPDATE t SET id = 1 WHERE n = 2; UPDATE t SET twin = 3 WHERE n = 4; UPDATE t SET other = 10 WHERE n = 5;"
+        " UPDATE t SET above = 5000 WHERE n = 6; UPDATE t SET age = -1 WHERE n = 7; UPDATE t SET spot = 9 WHERE n = 8;"
+        " UPDATE t SET name = 'row 11' WHERE n = 10; UPDATE t SET name = NULL WHERE n = 12;"
+        " CREATE TABLE u AS SELECT * FROM t ORDER BY n; DROP TABLE t; ALTER TABLE u RENAME TO t; CREATE INDEX ON t (id)",
+    )
+    sql(pair.dst, REPLACED)
+    names = ["id", "twin", "other", "above", "age", "spot", "name"]
+    report = copypump.pump(*pair, table="t", columns=names, mode="replace", on_error="reject", **way)
+    assert (report.rows_written, report.tally.rejected) == (1000 - len(REFUSED), len(REFUSED))
+    found = sql(pair.dst, "SELECT constraint_name, sqlstate, reason FROM copypump.rejects")
+    assert {constraint: state for constraint, state, _ in found} == REFUSED
+    assert not [reason for *_, reason in found if "copypump" in reason]
+    assert sql(pair.dst, "SELECT count(*), min(id) FROM t") == [(1000 - len(REFUSED), 1)]
+    there = "SELECT conname FROM pg_constraint WHERE conrelid = 't'::regclass AND contype <> 'n' ORDER BY 1"
+    assert {name for (name,) in sql(pair.dst, there)} == {*REFUSED} - {None, "lower_name"}
+    assert sql(pair.dst, "SELECT count(*) FROM pg_indexes WHERE tablename = 't'") == [(5,)]
+
+
+def test_rows_that_others_refer_to_cannot_be_rejected(pair: Pair) -> None:
+    source(*pair, "id bigint PRIMARY KEY, age int CHECK (age >= 0), name text")
+    sql(pair.dst, "INSERT INTO t VALUES (7, 1, 'old'); CREATE TABLE child AS SELECT 7::bigint AS id")
+    sql(pair.dst, "ALTER TABLE child ADD FOREIGN KEY (id) REFERENCES t")
+    with pytest.raises(copypump.TargetError, match="refer to rows that the new table"):
+        copypump.pump(*pair, table="t", mode="replace", on_error="reject")
+    assert sql(pair.dst, "SELECT name FROM t") == [("old",)]
+    assert rejects(pair.dst, "count(*)") == [(0,)]
+
+
 def test_nothing_is_left_of_a_run_that_fails(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks have landed, and rows were rejected, when the run ends for another reason."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 2000)
@@ -253,8 +300,8 @@ def test_a_plan_says_what_is_done_and_refuses_what_does_not_go(pair: Pair) -> No
     plan = api.plan(*pair, table="t", on_error="reject").describe()
     for words in ("copypump.rejects", "SET CONSTRAINTS ALL IMMEDIATE", "copypump_block", "none are frozen"):
         assert words in plan
-    with pytest.raises(RefusedError, match="mode replace does not go with --on-error reject"):
-        api.plan(*pair, table="t", on_error="reject", mode="replace")
+    with pytest.raises(RefusedError, match="mode upsert does not go with --on-error reject"):
+        api.plan(*pair, table="t", on_error="reject", mode="upsert", key=["id"])
 
 
 def test_the_command_ends_with_a_code_of_its_own(pair: Pair) -> None:
