@@ -6,7 +6,9 @@
 Half of the rows are new to the target, and half of those that are there have changed. The program reads the
 source with a server-side cursor, and sends each 1,000 rows by psycopg's executemany, in one transaction. That
 goes through libpq's pipeline mode by itself; with --slow also as drivers without one do it, of which each row
-waits for the answer to the one before. Prints Markdown. The table `merged` is made on both
+waits for the answer to the one before. In each turn the statements of the merge run once more by themselves, on
+rows that are on the target already: no way to the same end is faster than what the server needs for them, and
+"floor" is their share of copypump's time. Prints Markdown. The table `merged` is made on both
 sides, and what the target holds at the end is compared.
 """
 
@@ -24,6 +26,7 @@ from psycopg import sql
 
 import copypump
 from bench.measure import spread
+from copypump.engine import api
 
 TABLE = "merged"
 DDL = f"CREATE TABLE {TABLE} (id bigint PRIMARY KEY, name text, born date, score float8, note text)"
@@ -69,6 +72,24 @@ def pump(src: str, dst: str, mode: str) -> None:
     copypump.pump(src, dst, table=TABLE, mode=mode, key=["id"])
 
 
+def merge_alone(src: str, dst: str, mode: str) -> float:
+    """Seconds of the server for what copypump says to it once all rows are staged, from ANALYZE to COMMIT."""
+    loading = api.plan(src, dst, table=TABLE, mode=mode, key=["id"]).loading
+    names = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
+    out = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT BINARY)").format(names, sql.Identifier(TABLE))
+    with psycopg.connect(src) as source, psycopg.connect(dst) as target:
+        for statement in loading.before:
+            target.execute(statement.encode())
+        with source.cursor().copy(out) as rows, target.cursor().copy(loading.sink.copy) as staged:
+            for data in rows:
+                staged.write(data)
+        start = time.perf_counter()
+        for statement in loading.after:
+            target.execute(statement.encode())
+        target.commit()
+        return time.perf_counter() - start
+
+
 def prepare(dsn: str, fill: str, rows: int) -> None:
     """Make the table anew."""
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -102,16 +123,24 @@ def table(src: str, dst: str, rows: int, runs: int, peers: Sequence[Way]) -> Ite
     prepare(src, SOURCE, rows)
     yield f"{rows:,} rows; seconds: median (least - most) of {runs} runs, in turn."
     yield ""
-    yield "| mode | way | seconds | copypump | times as fast | same content |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield "| mode | way | seconds | copypump | times as fast | merge alone | floor | same content |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for mode, peer in itertools.product(PLAIN, peers):
-        pairs = [
-            (measured(peer, src, dst, mode, rows), measured(pump, src, dst, mode, rows)) for _ in range(runs)
-        ]
-        theirs, ours = ([pair[side][0] for pair in pairs] for side in (0, 1))
-        ratio = median(a / b for a, b in zip(theirs, ours, strict=True))
-        same = "yes" if all(pair[0][1] == pair[1][1] for pair in pairs) else "NO"
-        yield f"| {mode} | {peer.__name__} | {spread(theirs)} | {spread(ours)} | {ratio:.1f} | {same} |"
+        turns = []
+        for _ in range(runs):
+            theirs, ours = (measured(way, src, dst, mode, rows) for way in (peer, pump))
+            prepare(dst, TARGET, rows)
+            turns.append(
+                (theirs[0], ours[0], merge_alone(src, dst, mode), theirs[1] == ours[1] == digest(dst))
+            )
+        times = [[turn[column] for turn in turns] for column in range(3)]
+        ratio = median(turn[0] / turn[1] for turn in turns)
+        floor = median(turn[2] / turn[1] for turn in turns)
+        same = "yes" if all(turn[3] for turn in turns) else "NO"
+        seconds = " | ".join(map(spread, times[:2]))
+        yield (
+            f"| {mode} | {peer.__name__} | {seconds} | {ratio:.1f} | {spread(times[2])} | {floor:.0%} | {same} |"
+        )
 
 
 def main() -> None:
