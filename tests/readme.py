@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from copypump.cli.options import OTHERS, TITLES
 from copypump.cli.run import run
 from copypump.cli.types import HEAD
 from copypump.codec.types import facts
@@ -27,21 +28,25 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def options() -> str:
-    """Every option of `copypump run`, in the order of its help."""
-    return table(
-        ("option", "what it does"), [row(option) for option in run.params if isinstance(option, click.Option)]
+    """Every option of `copypump run`, in the order and under the titles of its help."""
+    titled: dict[str, list[tuple[str, str]]] = {}
+    for option in run.params:
+        if isinstance(option, click.Option):
+            titled.setdefault(TITLES.get(option.name or "", OTHERS), []).append(row(option))
+    titled[OTHERS] = titled.pop(OTHERS)
+    return "\n\n".join(
+        f"**{title}**\n\n{table(('option', 'what it does'), rows)}" for title, rows in titled.items()
     )
 
 
 def row(option: click.Option) -> tuple[str, str]:
-    """One option: how it is written, and its help, default and environment variable."""
+    """One option: how it is written, and its help and default."""
     value = "" if option.is_flag else option.metavar
     if isinstance(option.type, click.Choice):
         value = "|".join(option.type.choices)
     notes = [
         *(["required"] if option.required else []),
         *([f"default `{option.default}`"] if option.show_default else []),
-        *([f"or `{option.envvar}` in the environment"] if option.envvar else []),
     ]
     names = ", ".join(f"`{f'{name} {value}'.strip()}`" for name in (*option.opts, *option.secondary_opts))
     return names, (option.help or "") + (f" ({', '.join(notes)})" if notes else "")

@@ -34,6 +34,10 @@ class Commands(click.Group):
         except (Exception, KeyboardInterrupt) as error:
             ctx.exit(output.failed(error, ctx.ensure_object(output.Face)))
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """In the order in which they were added: that in which one needs them."""
+        return list(self.commands)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Add the exit codes, from the one table of them."""
         with formatter.section("Exit codes"):
@@ -81,12 +85,8 @@ def main(ctx: click.Context) -> None:
     ctx.ensure_object(output.Face)
 
 
-main.add_command(run.run)
-main.add_command(plan.plan)
-main.add_command(resume.resume)
-main.add_command(runs.runs)
-main.add_command(status.status)
-main.add_command(forget.forget)
-main.add_command(config.config)
-main.add_command(demo.demo)
-main.add_command(types.types)
+for command in (
+    run.run, plan.plan, resume.resume, status.status, runs.runs, forget.forget,
+    config.config, types.types, demo.demo,
+):  # fmt: skip
+    main.add_command(command)

@@ -23,7 +23,7 @@ HIDDEN = "***"
 WIDEST = 60  # columns of settings before the origins, where the lines are short
 
 
-@click.group()
+@click.group(short_help="Show what a run's settings are, and why.")
 def config() -> None:
     """Look at what a configuration file says."""
 

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import click
 from click.core import ParameterSource
 
+from copypump.cli.options import OTHERS, TITLES
 from copypump.errors import UsageError
 
 DEFAULT_FILE = "copypump.toml"
@@ -32,16 +33,22 @@ _LOADED = "copypump.cli.config_file"
 _NUMBERS = {"N", "SIZE"}
 _LISTS = ",..."
 
+# What begins a section, a key, and a string of several lines or its end.
+_HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(?:#.*)?$")
+_KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*=""")
+_QUOTES = re.compile(r"""\"{3}|'{3}""")
+
 # A password of a conninfo string (sslpassword, and a URI's parameter, too), and that of a URI's authority.
 _PASSWORDS = re.compile(r"password\s*=|://[^/?#\s@]*:[^/?#\s]*@", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class Loaded:
-    """What one file says of one run: values for click, and the section of each, by the parameter's name."""
+    """What one file says of one run: values for click, and where each stands, by the parameter's name."""
 
     values: dict[str, Any] = field(default_factory=dict)
     sections: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
 
 
 class Configured(click.Command):
@@ -60,29 +67,66 @@ class Configured(click.Command):
     ) -> None:
         super().__init__(name, params=[*_chosen_by(), *params], **settings)
         self.file_keys = file_keys if file_keys is not None else keys_of(self)
+        for key, option in self.file_keys.items():
+            _from_environment(key, option)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the options under the titles that they have."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and isinstance(param, click.Option):
+                sections.setdefault(TITLES.get(param.name or "", OTHERS), []).append(record)
+        sections[OTHERS] = sections.pop(OTHERS, [])
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the options, as any command; a fault of a value from the file names its place there."""
+        """Read the options, as any command; a fault of a value that is not from the flags names its place."""
         try:
             return super().parse_args(ctx, args)
         except click.BadParameter as error:
-            if error.param is None or not _from_file(ctx, error.param):
+            if error.param is None or (place := _place(ctx, error.param)) is None:
                 raise
-            raise UsageError(
-                f"{section_of(ctx, error.param)}, {key_of(error.param)}: {error.message}"
-            ) from None
+            raise UsageError(f"{place}: {error.message}") from None
 
 
-def _from_file(ctx: click.Context, param: click.Parameter) -> bool:
+def _place(ctx: click.Context, param: click.Parameter) -> str | None:
+    """Say where a value was found; None for the command line."""
     assert param.name is not None
-    return ctx.get_parameter_source(param.name) is ParameterSource.DEFAULT_MAP
+    match ctx.get_parameter_source(param.name):
+        case ParameterSource.DEFAULT_MAP:
+            return _loaded(ctx).places[param.name]
+        case ParameterSource.ENVIRONMENT:
+            return f"the environment, {param.envvar}"
+    return None
+
+
+class _Lines(click.types.StringParamType):
+    """Words that may be several: in the environment one a line, as they hold blanks and commas themselves."""
+
+    envvar_list_splitter = "\n"
+
+
+def _from_environment(key: str, option: click.Option) -> None:
+    """Let an option stand in the environment, too."""
+    if option.envvar is None:
+        option.envvar = f"COPYPUMP_{key.upper().replace('-', '_')}"
+    if option.multiple and isinstance(option.type, click.types.StringParamType):
+        option.type = _Lines()
+
+
+def _loaded(ctx: click.Context) -> Loaded:
+    loaded: Loaded = ctx.meta[_LOADED]
+    return loaded
 
 
 def section_of(ctx: click.Context, param: click.Parameter) -> str:
     """Say which section of which file gave a parameter its value."""
-    loaded: Loaded = ctx.meta[_LOADED]
     assert param.name is not None
-    return loaded.sections[param.name]
+    return _loaded(ctx).sections[param.name]
 
 
 def key_of(param: click.Parameter) -> str:
@@ -136,20 +180,22 @@ def load(path: str, name: str | None, options: dict[str, click.Option]) -> Loade
             are checked, so that a fault is found before the night in which its run is due.
 
     """
-    tables = _parsed(path, name)
+    tables, lines = _parsed(path, name)
     _known(path, tables, ("defaults", "run"))
     sections = {"defaults": _section(path, "[defaults]", tables.get("defaults", {}))}
     for run, table in _section(path, "[run]", tables.get("run", {})).items():
         sections[f"run.{run}"] = _section(path, f"[run.{run}]", table)
     found = Loaded()
     for section, table in sections.items():
-        place = f"{path}, [{section}]"
-        _known(place, table, options)
         for key, value in table.items():
-            read = _read(options[key], value, f"{place}, {key}")
+            line = f", line {lines[section, key]}" if (section, key) in lines else ""
+            _known(f"{path}{line}, [{section}]", {key: value}, options)
+            place = f"{path}{line}, [{section}], {key}"
+            read = _read(options[key], value, place)
             param = options[key].name
             if param is not None and section in ("defaults", f"run.{name}"):
-                found.values[param], found.sections[param] = read, place
+                found.values[param], found.places[param] = read, place
+                found.sections[param] = f"{path}, [{section}]"
     runs = [section.removeprefix("run.") for section in sections if section != "defaults"]
     if name is not None and name not in runs:
         raise UsageError(f"{path} has no [run.{name}]{_near(name, runs)}", hint=_runs(runs))
@@ -158,14 +204,15 @@ def load(path: str, name: str | None, options: dict[str, click.Option]) -> Loade
     return found
 
 
-def _parsed(path: str, name: str | None) -> dict[str, Any]:
-    """Parse the file; UsageError if others may read the passwords in it."""
+def _parsed(path: str, name: str | None) -> tuple[dict[str, Any], dict[tuple[str, str], int]]:
+    """Parse the file, and find the line of each key; UsageError if others may read the passwords in it."""
     import tomllib
 
     try:
         with Path(path).expanduser().open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            tables = tomllib.load(file)
+            text = file.read().decode()
+        tables = tomllib.loads(text.replace("\r\n", "\n"))
     except OSError as error:
         hint = None if name is None else f"{name} is taken for its [run.{name}]; --config names another file"
         raise UsageError(f"{path} cannot be read: {error.strerror}", hint=hint) from None
@@ -178,7 +225,23 @@ def _parsed(path: str, name: str | None) -> dict[str, Any]:
             f"{path}, {keys[0]}: a password, in a file that not only its owner may use (mode {mode:04o})",
             hint=f"chmod 600 {path}; or leave passwords to a passfile or a service file of libpq's",
         )
-    return tables
+    return tables, _lines_of(text)
+
+
+def _lines_of(text: str) -> dict[tuple[str, str], int]:
+    """The line of each key, by its section, for messages; of what is written in rarer ways, none."""
+    lines: dict[tuple[str, str], int] = {}
+    section, within = "", None
+    for number, line in enumerate(text.split("\n"), 1):
+        if within is None:
+            if header := _HEADER.match(line):
+                section = re.sub(r"[\s\"']", "", header[1])
+            elif key := _KEY.match(line):
+                lines.setdefault((section, key[1]), number)
+        for quotes in _QUOTES.findall(line):
+            if within in (None, quotes):
+                within = quotes if within is None else None
+    return lines
 
 
 def holds_password(text: str) -> bool:

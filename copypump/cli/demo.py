@@ -106,7 +106,7 @@ SCENARIOS = (
 )
 
 
-@click.command()
+@click.command(short_help="Show it at work, on two servers of its own.")
 @options.diagnostics
 @click.pass_obj
 def demo(face: output.Face, log_level: str, log_format: str) -> None:

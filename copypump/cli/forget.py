@@ -7,7 +7,7 @@ import click
 from copypump.cli import options, output
 
 
-@click.command()
+@click.command(short_help="Take a run out of the ledger.")
 @click.argument("run", metavar="RUN")
 @options.target
 @options.ledger

@@ -185,9 +185,26 @@ def _log_format(ctx: click.Context, _param: click.Parameter, value: str) -> str:
 # Groups ---------------------------------------------------------------------------------------------------
 
 
-def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
-    """Make one decorator of several; help lists their options in this order."""
+# The title under which help lists an option, by its parameter's name; the others come last.
+_PLAN, _SAID, OTHERS = "The plan", "What is said", "Other options"
+TITLES: dict[str, str] = {"dry_run": _PLAN, "profile": _SAID}
+
+
+def together(*options: Callable[[Any], Any], title: str | None = None) -> Callable[[F], F]:
+    """Make one decorator of several; help lists their options in this order, under the title."""
+    if title is not None:
+        for option in reduce(lambda made, each: each(made), options, _Named()).__click_params__:
+            TITLES[str(option.name)] = title
     return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+
+
+class _Named:
+    """What options are tried on, to have their names."""
+
+    __click_params__: list[click.Parameter]
+
+    def __init__(self) -> None:
+        self.__click_params__ = []
 
 
 def _endpoint(name: str, words: str) -> Callable[[F], F]:
@@ -201,7 +218,7 @@ def _endpoint(name: str, words: str) -> Callable[[F], F]:
     )
 
 
-endpoints = together(_endpoint("src", "The source"), _endpoint("dst", "The target"))
+endpoints = together(_endpoint("src", "The source"), _endpoint("dst", "The target"), title="Both servers")
 
 selection = together(
     click.option("--table", metavar="[SCHEMA.]NAME", help="The table to copy, its name written as in SQL."),
@@ -215,6 +232,7 @@ selection = together(
     click.option(
         "--into", metavar="[SCHEMA.]NAME", help="The target table; by default the one of --table's name."
     ),
+    title="What is copied, and where it lands",
 )
 
 transforming = together(
@@ -264,6 +282,7 @@ transforming = together(
         + "; ".join(f"{policy}: {policy.help}" for policy in Policy)
         + ". Without it, infinities are kept and all else is an error; repeatable.",
     ),
+    title="What happens to rows on the way",
 )
 
 landing = together(
@@ -343,6 +362,7 @@ landing = together(
         help="How long a transaction waits for any one lock, such as 500ms, 5s or 2min; as long as it takes"
         " without it.",
     ),
+    title="How rows land",
 )
 
 tuning = together(
@@ -362,6 +382,7 @@ tuning = together(
         callback=_size,
         help="About how many bytes of rows make one batch.",
     ),
+    title="Batches",
 )
 
 _LEDGER = click.option(
@@ -427,6 +448,7 @@ chunking = together(
         help="How many times a chunk is tried again after what may pass.",
     ),
     _LEDGER,
+    title="Many chunks",
 )
 
 resuming = together(
@@ -452,7 +474,8 @@ previewing = together(
         type=click.IntRange(0, 1000),
         default=0,
         help="With the plan, show N rows before and after the transform: their values.",
-    )
+    ),
+    title=_PLAN,
 )
 
 reporting = together(
@@ -464,6 +487,7 @@ reporting = together(
         callback=_writable,
         help="Write a report as JSON; with - stdout is that JSON alone.",
     ),
+    title=_SAID,
 )
 
 profiling = click.option(
@@ -500,4 +524,5 @@ diagnostics = together(
         callback=_debug,
         help="Show tracebacks, which may hold values of your rows.",
     ),
+    title=_SAID,
 )

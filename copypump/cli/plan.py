@@ -18,6 +18,7 @@ _PLANNED = {"src", "dst", *PumpOptions.__annotations__, "preview", "log_level", 
 
 @click.command(
     cls=Configured,
+    short_help="Show what a run would do, and move nothing.",
     file_keys=keys_of(run),
     params=[
         *(option for option in keys_of(run).values() if option.name in _PLANNED),

@@ -74,7 +74,10 @@ class _Writer:
             "mode": f"{mode['name'] or 'none'}: {mode['help']}",
             "transform": ", ".join(transform.get("functions", ())) or "none",
             "reads": "" if reads is None else ", ".join(reads),
+            "takes": _fields(transform.get("input", ())),
+            "gives": _fields(transform.get("output", ())),
             "checks": "\n".join(transform.get("checks", ())),
+            "rejects": _rejects(shown["rejects"]),
             "batches": f"up to {batches['rows']:,} rows, about {megabytes(batches['bytes'])}",
             "split": split_line(shown),
             "ledger": ""
@@ -160,6 +163,22 @@ class _Writer:
         for line in lines:
             for part in printable(line).split("\n"):
                 self._console.print(Text(f"    {part}"), soft_wrap=True)
+
+
+def _fields(fields: Iterable[Shown]) -> str:
+    """The schema of what a transform takes or gives."""
+    return ", ".join(f"{field['name']} {field['type']}" for field in fields)
+
+
+def _rejects(rejects: Shown | None) -> str:
+    """Where bad rows go, and what that does to the others."""
+    if rejects is None:
+        return ""
+    return (
+        f"to {rejects['table']} on the target, as run {rejects['run']}"
+        + (f"; at the end to the file {rejects['file']}" if rejects["file"] else "")
+        + "; rows land by blocks, each under a savepoint, and none are frozen"
+    )
 
 
 def _end(end: Shown) -> str:

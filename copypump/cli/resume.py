@@ -10,7 +10,7 @@ from copypump.cli import logs, options, output
 from copypump.cli.run import collecting_later, reporting
 
 
-@click.command()
+@click.command(short_help="Go on with a run that ended early.")
 @click.argument("run", metavar="RUN")
 @options.endpoints
 @options.resuming

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from copypump.engine.report import Report
 
 
-@click.command(cls=Configured)
+@click.command(cls=Configured, short_help="Copy a table, or what a query returns.")
 @options.endpoints
 @options.selection
 @options.transforming
@@ -56,8 +56,9 @@ def run(
     copypump run --src "service=old" --dst "service=new" --table people --transform my_etl:clean
     copypump run nightly     with the options of [run.nightly] in copypump.toml
 
-    What an option says on the command line comes before its environment variable, and that before the file.
-    A password is best left to a passfile or service file: a command line can be read by others.
+    Each option can stand in the environment, --batch-rows as COPYPUMP_BATCH_ROWS, and in the file. What is
+    on the command line comes first, then the environment, then the file. A password is best left to a
+    passfile or service file: a command line can be read by others.
     """  # noqa: D301 - click's own sign for lines that stay as they are
     check(job, dry_run, report, preview, profile)
     logs.start(log_level, log_format)

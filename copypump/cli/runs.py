@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HEAD = ("run", "status", "source", "target", "chunks", "rows written", "started", "changed")
 
 
-@click.command()
+@click.command(short_help="List the runs in a target's ledger.")
 @options.target
 @options.ledger
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from copypump.engine.history import RunStatus
 
 
-@click.command()
+@click.command(short_help="Show how one run stands.")
 @click.argument("run", metavar="RUN")
 @options.target
 @options.ledger

@@ -11,7 +11,7 @@ from copypump.cli import output
 HEAD = ("PostgreSQL", "Arrow", "or by --type", "kept", "an error once it is read")
 
 
-@click.command()
+@click.command(short_help="Show each type's form in Arrow.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def types(as_json: bool) -> None:
     """Show how each PostgreSQL type looks in Arrow, what is kept, and what is refused.

@@ -35,6 +35,18 @@ SAMPLES: dict[str, Any] = {
 }
 
 
+# Other ones.
+OTHERS: dict[str, Any] = {
+    "COLUMN,...": "name",
+    "COLUMN=ARROW_TYPE": "id=int64",
+    "[COLUMN=]error|null|keep": "keep",
+    "SIZE": "3MB",
+    "first|last:COLUMN": "last:id",
+    "DURATION": "9s",
+    "DIR": "..",
+}
+
+
 def sample(option: click.Option) -> Any:
     """Something other than its default that the option takes, as the file has it."""
     if option.is_flag:
@@ -94,7 +106,7 @@ def test_whatever_a_flag_says_a_file_can_say(tmp_path: Path, key: str) -> None:
 def test_a_value_of_a_wrong_type_is_refused_with_its_place(tmp_path: Path, key: str) -> None:
     for wrong, said in (("1979-05-27", "a date or time"), ("{a = 1}", "a table"), ("[[1]]", "an array")):
         with pytest.raises(
-            UsageError, match=rf"copypump\.toml, \[run\.job\], {key}: it must be .*, not {said}"
+            UsageError, match=rf"copypump\.toml, line 2, \[run\.job\], {key}: it must be .*, not {said}"
         ):
             chosen(tmp_path, f"[run.job]\n{key} = {wrong}\n")
     wrong = '"yes"' if OPTIONS[key].is_flag else "true"
@@ -142,6 +154,79 @@ def test_flag_before_environment_before_run_before_defaults(
         "table": "run",
         "where": "defaults",
     }
+
+
+def other(option: click.Option) -> Any:
+    """Another value than the `sample`."""
+    value = sample(option)
+    if option.is_flag:
+        return not value
+    if isinstance(option.type, click.Choice):
+        return next(choice for choice in reversed(option.type.choices) if choice != value)
+    if isinstance(value, int) or option.metavar == "N|auto":
+        return value + 1
+    return OTHERS.get(option.metavar or "", "other")
+
+
+@pytest.mark.parametrize("key", OPTIONS)
+def test_each_flag_before_its_variable_before_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    option = OPTIONS[key]
+    assert option.name is not None
+    one, two = sample(option), other(option)
+    assert one != two
+    ends = "".join(f'{end} = "x"\n' for end in ("src", "dst") if end != key)
+    file = f"[run.job]\n{ends}{key} = {_toml(one)}\n"
+    words = [f"--{key}", str(two)]
+    if option.is_flag and len(option.secondary_opts) == 1:
+        words = [option.opts[0] if two else option.secondary_opts[0]]
+    elif option.is_flag:  # one that can only be said
+        one, two, words = two, one, [f"--{key}"]
+        file = f"[run.job]\n{ends}{key} = {_toml(one)}\n"
+    by_flag = chosen(tmp_path, f"[run.job]\n{ends}", *words)
+    monkeypatch.setenv(
+        f"COPYPUMP_{key.upper().replace('-', '_')}", str(two).lower() if option.is_flag else str(two)
+    )
+    by_variable = chosen(tmp_path, file)
+    assert by_variable.get_parameter_source(option.name) is ParameterSource.ENVIRONMENT
+    assert by_variable.params == by_flag.params
+    monkeypatch.setenv(
+        f"COPYPUMP_{key.upper().replace('-', '_')}", str(one).lower() if option.is_flag else str(one)
+    )
+    by_all = chosen(tmp_path, file, *words)
+    assert by_all.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    assert by_all.params == by_flag.params
+
+
+def test_a_variable_of_several_values_and_a_wrong_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COPYPUMP_CHECK", "age >= 0\nname <> ''")
+    assert chosen(tmp_path, f"[run.job]\n{ENDS}").params["check"] == ("age >= 0", "name <> ''")
+    monkeypatch.setenv("COPYPUMP_BATCH_BYTES", "much")
+    with pytest.raises(UsageError, match=r"^the environment, COPYPUMP_BATCH_BYTES: write a size"):
+        chosen(tmp_path, f"[run.job]\n{ENDS}")
+
+
+def test_the_line_of_a_fault(tmp_path: Path) -> None:
+    text = f"""# run
+[defaults]
+{ENDS}
+[ run . "job" ]  # the one
+query = '''
+batch-rows = 1
+[run.other]
+'''
+table = 't'
+batch-rows = 0
+"""
+    with pytest.raises(UsageError, match=r"copypump\.toml, line 12, \[run\.job\], batch-rows: 0 is not in"):
+        chosen(tmp_path, text)
+    with pytest.raises(UsageError, match=r"copypump\.toml, line 4, \[defaults\]: there is no key dts; near"):
+        chosen(tmp_path, text.replace("dst =", "dts ="))
+    with pytest.raises(UsageError, match=r"copypump\.toml, \[run\.job\], batch-rows: 0"):
+        chosen(tmp_path, "run.job.batch-rows = 0", "--src", "a", "--dst", "b")
 
 
 WRONG = [
@@ -276,7 +361,10 @@ def test_a_run_by_name_with_a_fault_exits_with_2(copypump: Cli, tmp_path: Path) 
     (tmp_path / "copypump.toml").write_text("[run.nightly]\ntabel = 'people'\n")
     done = copypump("run", "nightly")
     assert done.returncode == 2
-    assert done.stderr == "error: copypump.toml, [run.nightly]: there is no key tabel; near names: table\n"
+    assert (
+        done.stderr
+        == "error: copypump.toml, line 2, [run.nightly]: there is no key tabel; near names: table\n"
+    )
     assert not done.stdout
 
 
