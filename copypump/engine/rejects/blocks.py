@@ -48,13 +48,14 @@ Data = bytes | bytearray | memoryview
 class BlockTarget:
     """Takes the rows of one chunk; written to like a `Target`, by one thread at a time.
 
+    Where COPY does not go into the target (`copy` is None), every block is staged.
     `landed` and `rejected` count rows: those in the target, and all that were rejected, whoever did it.
     """
 
     def __init__(
         self,
         session: Session,
-        copy: sql.Composable,
+        copy: sql.Composable | None,
         statements: Statements,
         columns: Sequence[Column],
         table: str,
@@ -67,7 +68,7 @@ class BlockTarget:
         self.rejected = 0
         self.waited_ns = 0
         self._session = session
-        self._direct = in_block(copy.as_string())
+        self._direct = None if copy is None else in_block(copy.as_string())
         self._staged = statements.copy.as_string()
         self._columns = tuple(columns)
         self._table = table
@@ -106,8 +107,8 @@ class BlockTarget:
             return
         self._block.append(data)
         self._bytes += len(data)
-        if not self._refused and not self._suspicious:
-            self._send(data)
+        if self._direct is not None and not self._refused and not self._suspicious:
+            self._send(data, self._direct)
         if self._bytes >= BLOCK_BYTES:
             self._end_block()
 
@@ -116,12 +117,12 @@ class BlockTarget:
         self._end_block()
         return self.landed + self._refused_rows
 
-    def _send(self, data: Data) -> None:
+    def _send(self, data: Data, direct: str) -> None:
         """Straight to the table."""
         try:
             if self._target is None:
                 self._target = Target(self._session, table=self._table)
-                self._target.start(self._direct)
+                self._target.start(direct)
                 self._target.write(HEADER)
             self._target.write(data)
         except TargetError as error:
@@ -154,7 +155,7 @@ class BlockTarget:
             except TargetError as error:
                 self._refuse(error)
             self._count_wait()
-        if self._block and (self._refused or self._suspicious):
+        if self._block and (self._refused or self._suspicious or self._direct is None):
             began = time.monotonic_ns()
             landed, refused = self._land()
             self._suspicious = refused > 0

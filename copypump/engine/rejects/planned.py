@@ -23,11 +23,7 @@ from copypump.errors import RefusedError, Side, TargetError
 from copypump.postgres.catalog import find_table
 from copypump.postgres.session import Session
 
-# The modes whose rows COPY puts straight where they stay; why the others do not go with it.
-_MODES = (None, "append", "truncate", "replace")
-_WHY_NOT = {
-    "insert": "its rows land by INSERTs, whose rows the server does not tell",
-}
+# Why modes that merge by a key do not go with it.
 _MERGES = "its rows wait in a staging table, and are merged at once when all are there"
 
 # Deferred constraints, too, are checked when a block ends, and not by the COMMIT.
@@ -44,14 +40,15 @@ class Rejecting:
     """How one run rejects rows. `run` is its name in the table; `file` is written from that at the end.
 
     Of the statements for the plan, `making` make the table, where it is missing, in a transaction of its own;
-    those of a chunk are `statements`, and `refused` for each block that the target refuses.
+    those of a chunk are `statements`, and `refused` for each block that the target refuses. `copy` is None where
+    only INSERT goes into the target.
     """
 
     table: RejectTable
     run: str
     most: MaxRejects
     file: str | None
-    copy: sql.Composable
+    copy: sql.Composable | None
     columns: tuple[Column, ...]
     destination: Destination
     identifier: sql.Composable
@@ -109,11 +106,10 @@ def plan_rejecting(
     """
     if options.on_error != REJECT:
         return None
-    mode = options.mode
-    if mode not in _MODES:
-        why = _WHY_NOT.get(str(mode), _MERGES)
+    mode = options.load_mode
+    if mode is not None and mode.keyed:
         raise RefusedError(
-            f"mode {mode} does not go with --on-error reject: {why}",
+            f"mode {mode.name} does not go with --on-error reject: {_MERGES}",
             hint="reject with --mode append into a table of its own, and go on from there",
         )
     if loading.sink.staging is not None:
@@ -124,8 +120,10 @@ def plan_rejecting(
             table=destination.name,
             hint="let the columns be read as what they are, or land in text",
         )
-    into_target = destination if loading.into is None else replace(destination, table=None)
-    refuse_staging(target, into_target, "rows that were refused are landed")
+    copies = not loading.sink.parameters
+    # Only of rows that COPY puts into the target itself would an INSERT make something else.
+    fired = destination if copies and loading.into is None else replace(destination, table=None)
+    refuse_staging(target, fired, "rows that were refused are landed")
     columns = tuple(mapped.column for mapped in mapping.mapped)
     if len(columns) >= _MOST_COLUMNS:
         raise RefusedError(
@@ -161,18 +159,19 @@ def plan_rejecting(
         *(one for one, _ in made.orphans), *made.wait, *(one for _, one in made.orphans),
         made.insert, made.insert_slowly, made.keep,
     )  # fmt: skip
+    landing = tuple(statement.as_string() for statement in refused)
     return Rejecting(
         table,
         run,
         MaxRejects.of(options.max_rejects),
         file,
-        copy,
+        copy if copies else None,
         columns,
         destination,
         into,
         loading.into,
         loading.named,
         making=() if is_made else tuple(statement.as_string() for statement in table.statements(target)),
-        statements=(*loading.sink.settings, _AT_ONCE, in_block(copy.as_string())),
-        refused=tuple(statement.as_string() for statement in refused),
+        statements=(*loading.sink.settings, _AT_ONCE, *([in_block(copy.as_string())] if copies else landing)),
+        refused=landing if copies else (),
     )

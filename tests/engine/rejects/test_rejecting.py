@@ -264,6 +264,44 @@ def test_rows_that_others_refer_to_cannot_be_rejected(pair: Pair) -> None:
     assert rejects(pair.dst, "count(*)") == [(0,)]
 
 
+@pytest.mark.parametrize("way", [{}, {"jobs": 2, "run_id": "r", "split": "key", "split_by": "id"}])
+def test_rows_that_only_an_insert_brings_in(
+    way: dict[str, Any], pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 5000)
+    source(*pair, "id bigint PRIMARY KEY, age int CHECK (age >= 0), name text")
+    sql(pair.src, "ALTER TABLE t ADD PRIMARY KEY (id)")
+    sql(pair.dst, "CREATE VIEW v AS SELECT * FROM t WHERE id <> 50 WITH CHECK OPTION")
+    sql(pair.dst, "INSERT INTO t VALUES (100, 1, 'old')")
+    report = copypump.pump(*pair, table="t", into="v", mode="insert", on_error="reject", **way)
+    assert (report.rows_written, report.tally.rejected) == (ROWS - 32, 32)
+    found = sql(
+        pair.dst,
+        "SELECT sqlstate, count(*), min((row->>'id')::int) FROM copypump.rejects GROUP BY 1 ORDER BY 1",
+    )
+    assert found == [("23505", 1, 100), ("23514", 30, 7), ("44000", 1, 50)]
+
+
+def test_policies_hold_for_rows_beside_rejected_ones(pg15: SystemServer, pair: Pair) -> None:
+    """A row that a policy refuses is no row's error: the server gives it the code of a lacking privilege."""
+    with pg15.fresh_database() as target:
+        dst = pg15.dsn(target)
+        source(pair.src, dst, "id bigint PRIMARY KEY, age int CHECK (age >= 0), name text")
+        role(pg15, target, "limited", "GRANT SELECT, INSERT ON t TO limited; GRANT CREATE ON DATABASE"
+             f" {target} TO limited; ALTER TABLE t ENABLE ROW LEVEL SECURITY;"
+             " CREATE POLICY p ON t TO limited USING (id > 10) WITH CHECK (id > 0); INSERT INTO t VALUES (3, 1, 'x')")  # fmt: skip
+        try:
+            as_role = Pair(pair.src, pg15.dsn(target, user="limited"))
+            options: dict[str, Any] = {"table": "t", "mode": "insert", "on_error": "reject"}
+            assert copypump.pump(*as_role, **options).tally.rejected == 31
+            sql(dst, "TRUNCATE t; ALTER POLICY p ON t WITH CHECK (id > 1)")
+            with pytest.raises(copypump.TargetError, match="row-level security"):
+                copypump.pump(*as_role, **options)
+            assert sql(dst, "SELECT count(*) FROM t") == [(0,)]
+        finally:
+            sql(dst, "DROP OWNED BY limited; DROP ROLE limited")
+
+
 def test_nothing_is_left_of_a_run_that_fails(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks have landed, and rows were rejected, when the run ends for another reason."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 2000)
