@@ -40,8 +40,8 @@ class Rejecting:
     """How one run rejects rows. `run` is its name in the table; `file` is written from that at the end.
 
     Of the statements for the plan, `making` make the table, where it is missing, in a transaction of its own;
-    those of a chunk are `statements`, and `refused` for each block that the target refuses. `copy` is None where
-    only INSERT goes into the target.
+    those of a chunk are `statements`, and `refused` for each block that the target refuses. `copy` is None
+    where only INSERT goes into the target.
     """
 
     table: RejectTable
