@@ -10,13 +10,15 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.cli.conftest import Cli, environment
 from tests.conftest import Pair
-from tests.servers import PASSWORD_ROLE, TEST_APPLICATION, Server, sql
+from tests.servers import PASSWORD, PASSWORD_ROLE, TEST_APPLICATION, Server, sql
 
 ETL = """
 import pyarrow as pa
@@ -232,3 +234,53 @@ def test_start_up_costs_little(copypump: Cli, pair: Pair, job: list[str], tmp_pa
     assert (after.children_user + after.children_system) - (
         before.children_user + before.children_system
     ) < 1.4
+
+
+@pytest.mark.parametrize("form", ["conninfo", "URI", "environment"])
+def test_no_password_is_said_or_kept(copypump: Cli, pg15: Server, pair: Pair, form: str) -> None:
+    sql(
+        pair.src,
+        f"CREATE TABLE t AS SELECT i FROM generate_series(1, 5) AS i; GRANT SELECT ON t TO {PASSWORD_ROLE}",
+    )
+    given = conninfo_to_dict(pair.src) | {"user": PASSWORD_ROLE}
+    src, env = make_conninfo("", **given, password=PASSWORD), {}
+    if form == "URI":
+        place = f"{given['host']}:{given['port']}/{given['dbname']}?sslmode=disable"
+        src = f"postgresql://{PASSWORD_ROLE}:{quote(PASSWORD)}@{place}"
+    elif form == "environment":
+        src, env = make_conninfo("", **given), {"PGPASSWORD": PASSWORD}
+    job = [
+        "--src",
+        src,
+        "--dst",
+        pair.dst,
+        "--table",
+        "t",
+        "--create",
+        "--run-id",
+        "r",
+        "--log-level",
+        "debug",
+    ]
+    done = [
+        copypump("plan", *job, "--json", **env),
+        copypump("plan", *job, **env),
+        copypump("config", "show", *job[:-2], **env),
+        copypump("run", *job, "--report", "-", **env),
+        copypump("status", "r", "--dst", pair.dst, "--json"),
+        copypump("runs", "--dst", pair.dst, "--json"),
+    ]
+    assert [each.returncode for each in done] == [0] * len(done), [each.stderr for each in done]
+    failed = [
+        copypump("run", *job, **env),
+        copypump("run", "--debug", "--log-format", "json", *job, "--where", "i / 0 = 1", **env),
+        copypump("run", *[word.replace(str(given["dbname"]), "no_such") for word in job], **env),
+    ]
+    assert all(each.returncode for each in failed)
+    kept = []
+    for (table,) in sql(pair.dst, "SELECT tablename FROM pg_tables WHERE schemaname = 'copypump'"):
+        kept += sql(pair.dst, f"SELECT each::text FROM copypump.{table} AS each")
+    assert len(kept) > 2
+    for text in (*(each.stdout + each.stderr for each in (*done, *failed)), str(kept)):
+        assert PASSWORD not in text
+        assert quote(PASSWORD) not in text
