@@ -80,6 +80,8 @@ class CopypumpError(Exception):
         self.lost = False
         # Which chunk of a run with several: rows count from its first.
         self.chunk: str | None = None
+        # How many times that had been tried again.
+        self.retried = 0
         # What else stands against the same plan.
         self.others: tuple[CopypumpError, ...] = ()
         # What the run had done by then (an engine.report.Report), where there was a run.

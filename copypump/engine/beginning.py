@@ -31,7 +31,7 @@ class Begun:
 def prepare(means: Means) -> Begun:
     """Make the ledger, put the run in, and do the first steps, all in one transaction."""
     plan, ledger = means.plan, means.ledger
-    with means.writing() as session:
+    with means.writing() as (session, _):
         ledger.make(session)
         epoch = ledger.start(
             session,
@@ -58,7 +58,7 @@ def prepare(means: Means) -> Begun:
 def take_up(means: Means, record: Record, new_snapshot: bool) -> Begun:
     """Go on where an earlier process ended, or from the beginning, if what is left cannot be told."""
     plan, ledger = means.plan, means.ledger
-    with means.writing() as session:
+    with means.writing() as (session, _):
         landed = find_table(session, plan.destination.name)
         if landed is None:
             raise RefusedError("the table is gone", side=Side.TARGET, table=plan.destination.name)

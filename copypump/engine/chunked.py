@@ -20,7 +20,7 @@ from copypump.engine.fingerprint import fingerprint, saved_split
 from copypump.engine.finishing import Finish, Gone
 from copypump.engine.itself import refuse_itself
 from copypump.engine.jobs import Attempts, Job
-from copypump.engine.landing import wait_for_others
+from copypump.engine.landing import waiting_for_others
 from copypump.engine.ledger import Committed, Ledger, Record, Superseded, hold_run
 from copypump.engine.means import Means
 from copypump.engine.moving import OnProgress
@@ -34,7 +34,7 @@ from copypump.engine.stopping import tell, told
 from copypump.errors import CopypumpError, RefusedError, Side
 from copypump.postgres.commit import commit
 from copypump.postgres.interrupt import Interrupt
-from copypump.postgres.label import end_labelled
+from copypump.postgres.label import ending_labelled
 from copypump.postgres.pool import Pool, check_pool, make_pool
 from copypump.postgres.session import Session, Where
 from copypump.postgres.snapshot import export_snapshot
@@ -151,10 +151,9 @@ class _Run:
         self._guard.begin_target()
         hold_run(self._guard, plan.run)
         if plan.options.mode is None and plan.destination.table is not None:
-            wait_for_others(self._guard, plan.destination.table)
+            self._guard.together([waiting_for_others(plan.destination.table)])
         if resumed is not None:  # its earlier readers may still hold the table
-            self._keeper.begin_source()
-            end_labelled(self._keeper, plan.run)
+            self._keeper.begin_source(ending_labelled(plan.run))
             self._keeper.rollback()
         begin_origin(self._keeper, plan.origin, plan.options, plan.transform, plan.destination.table)
         check_split(self._keeper, plan.origin, plan.split)
@@ -166,8 +165,8 @@ class _Run:
         means = self._means
         begun = prepare(means) if resumed is None else take_up(means, resumed, new_snapshot)
         self._begun, self._done = True, begun.done
-        with means.writing() as session:
-            snapshot = means.ledger.add_snapshot(session, plan.run, readers.snapshot)
+        noting = means.ledger.adding_snapshot(plan.run, readers.snapshot)
+        with means.writing(noting) as (session, [[(snapshot,)]]):
             commit(session)
         self._report.snapshots.append(readers.snapshot)
         self._job = Job(
@@ -221,6 +220,7 @@ class _Run:
             exported=job.readers.snapshot,
             split=saved_split(self._plan.split),
             fingerprint=fingerprint(self._plan, job.landed),
+            one_database=self._plan.one_database,
             lent=self._executor is not None,
         )
         return Processes(spec, size, (self._keeper, self._guard), self._executor)

@@ -15,6 +15,7 @@ from copypump.engine.ledger import Committed
 from copypump.engine.moving import OnProgress
 from copypump.engine.report import Counters, Progress, Watch
 from copypump.engine.splits import Chunk
+from copypump.errors import CopypumpError
 
 # Seconds, after a first error or Ctrl-C, for the workers to end what they do.
 STOP_SECONDS = 5.0
@@ -135,13 +136,21 @@ class Coordinator:
                 for future in finished:
                     self._take(future.result())
                 self._show(len(pending))
-        except BaseException:
+        except BaseException as error:
             self._crew.stop()
+            self._blame(error)
             ended, _ = wait(pending, timeout=STOP_SECONDS)
             for future in ended:
-                if not future.cancelled() and future.exception() is None:
+                if not future.cancelled() and (failed := future.exception()) is None:
                     self._take(future.result())
+                elif not future.cancelled():
+                    self._blame(failed)
             raise
+
+    def _blame(self, error: BaseException | None) -> None:
+        """Count what was tried in vain."""
+        if isinstance(error, CopypumpError):
+            self.retried += error.retried
 
     def _take(self, moved: Moved) -> None:
         self.done.append(moved.committed)

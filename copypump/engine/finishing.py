@@ -64,7 +64,7 @@ class Finish:
         """Do steps in one transaction, with their row in the ledger; nothing where it is there already."""
         ledger, run = self._means.ledger, self._means.plan.run
         tally = Tally()
-        with self._means.writing() as session:
+        with self._means.writing() as (session, _):
             if not ledger.claim_step(session, run, self._epoch, name):
                 session.rollback()
                 session.begin_target()
@@ -79,7 +79,7 @@ class Finish:
         self._means.report.count(tally)
 
     def _end(self) -> None:
-        with self._means.writing() as session:
+        with self._means.writing() as (session, _):
             self._hold_all(session)
             self._means.ledger.end(session, self._means.plan.run, "done")
             commit(session, patience=0.0)

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 from copypump.engine.plan import Plan
 from copypump.errors import RefusedError
-from copypump.postgres.catalog import holds_lock, same_database
+from copypump.postgres.catalog import holds_lock
 from copypump.postgres.interrupt import Aborted, Interrupt
 from copypump.postgres.session import Session
 from copypump.postgres.watch import DeadlockWatch
 
 
-def refuse_itself(source: Session, target: Session, plan: Plan) -> bool:
-    """Refuse to read what we write; return whether both sides are in one database.
+def refuse_itself(source: Session, target: Session, plan: Plan) -> None:
+    """Refuse to read what we write, where both sides are in one database.
 
     TRUNCATE would wait for ourselves for ever. (Rows would not come again: the source's one snapshot is older
     than all of them. So a function that reads the target does no harm in a mode that only appends.) The
@@ -22,18 +22,18 @@ def refuse_itself(source: Session, target: Session, plan: Plan) -> bool:
     what its functions will read is seen by `watched`.
     """
     landing = plan.destination.table
-    if landing is None or not same_database(source, target):
-        return False
+    if landing is None or not plan.one_database:
+        return
     table = plan.origin.table
     if (table is not None and table.oid == landing.oid) or holds_lock(target, source.backend_pid(), landing):
         raise _same_table(f"{plan.origin.name} reads {landing}", plan)
-    return True
 
 
 @contextmanager
 def watched(source: Session, target: Session, plan: Plan, interrupt: Interrupt) -> Iterator[None]:
     """Refuse to read what we write, from the first statement on and as long as the body runs."""
-    if not refuse_itself(source, target, plan):
+    refuse_itself(source, target, plan)
+    if plan.destination.table is None or not plan.one_database:
         yield
         return
     pids = {session.side: session.backend_pid() for session in (source, target)}

@@ -16,7 +16,7 @@ from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponent
 
 from copypump.engine.itself import watched
 from copypump.engine.landing import hold
-from copypump.engine.ledger import Committed, Ledger
+from copypump.engine.ledger import CLAIMED, Committed, Ledger, Superseded
 from copypump.engine.moving import Attempt, move_rows
 from copypump.engine.plan import Plan
 from copypump.engine.rejects.limit import Limit
@@ -25,9 +25,9 @@ from copypump.engine.retries import Retry, classify
 from copypump.engine.sessions import Interrupts, Readers, Writers
 from copypump.engine.splits import Chunk, chunk_copy
 from copypump.errors import CopypumpError
-from copypump.postgres.catalog import Table, find_table, lock_to_insert
+from copypump.postgres.catalog import Table, locking_to_insert, looking, read_table
 from copypump.postgres.commit import commit
-from copypump.postgres.label import label
+from copypump.postgres.label import labelling
 from copypump.postgres.session import Session
 
 log = logging.getLogger("copypump.jobs")
@@ -117,15 +117,12 @@ def move_chunk(job: Job, chunk: Chunk, counters: Counters, warn: Callable[[str],
         job.readers.one(interrupt) as reader,
         job.writers.one(interrupt) as writer,
     ):
-        writer.begin_target()
-        label(writer, job.run)
-        if not job.ledger.claim_chunk(writer, job.run, job.epoch, chunk.number, job.snapshot):
+        if not enter_chunk(job, chunk, writer):
             writer.rollback()
             writer.begin_target()
             done = job.ledger.chunks(writer, job.run)[chunk.number]
             writer.rollback()
             return done
-        enter_chunk(writer, plan, job.landed)
         copy = chunk_copy(plan.origin, plan.options, chunk)
         with watched(reader, writer, plan, interrupt):
             attempt = None if job.limit is None else Attempt(job.run, chunk.number, job.limit)
@@ -134,18 +131,33 @@ def move_chunk(job: Job, chunk: Chunk, counters: Counters, warn: Callable[[str],
             chunk.number, job.snapshot, counters.rows_read, counters.rows_written, counters.bytes_read,
             counters.bytes_written, time.perf_counter() - began,
         )  # fmt: skip
-        job.ledger.count(writer, job.run, done)
-        commit(writer, patience=0.0)
+        commit(writer, patience=0.0, first=[job.ledger.counting(job.run, done)])
     for warning in warnings:
         warn(warning)
     return done
 
 
-def enter_chunk(target: Session, plan: Plan, landed: Table) -> None:
-    """Lock the target for one chunk's rows, and hold it against what the run began with."""
-    if landed.kind in "rp":
-        lock_to_insert(target, landed)
-    hold(find_table(target, plan.destination.name), landed, plan.destination)
+def enter_chunk(job: Job, chunk: Chunk, writer: Session) -> bool:
+    """Begin a chunk's transaction; False where it has been committed before, and this one has failed.
+
+    Its row in the ledger comes first, then the target's lock, then a look at it, which is held against what
+    the run began with: all of it in one round trip.
+    """
+    landed, destination = job.landed, job.plan.destination
+    claim = job.ledger.claiming_chunk(job.run, job.epoch, chunk.number, job.snapshot)
+    lock = locking_to_insert(landed) if landed.kind in "rp" else ()
+    try:
+        _, claimed, *found = writer.begin_target(
+            labelling(job.run), claim, *lock, *looking(writer, destination.name)
+        )
+    except CopypumpError as error:
+        if error.sqlstate != CLAIMED:
+            raise
+        return False
+    if not claimed:
+        raise Superseded
+    hold(read_table(writer, destination.name, found), landed, destination)
+    return True
 
 
 @dataclass(slots=True)
@@ -178,5 +190,9 @@ def move_with_retries(job: Job, chunk: Chunk, retries: int, live: Callable[[Coun
             # Its rows are those that are committed.
             spent.add(replace(counters, rows_read=0, rows_written=0, bytes_read=0, bytes_written=0))
 
-    committed = attempts(attempt, f"chunk {chunk.number} ({chunk.label})")
+    try:
+        committed = attempts(attempt, f"chunk {chunk.number} ({chunk.label})")
+    except CopypumpError as error:
+        error.retried = attempts.retried
+        raise
     return Moved(committed, spent, attempts.retried, warnings)

@@ -13,9 +13,9 @@ from copypump.engine.mapping import Mapping
 from copypump.engine.options import Options
 from copypump.engine.report import Report, Tally
 from copypump.errors import RefusedError, Side
-from copypump.postgres.catalog import Table, find_table, lock_to_insert
-from copypump.postgres.commit import commit, make_durable
-from copypump.postgres.session import Session
+from copypump.postgres.catalog import Table, find_table, locking_to_insert
+from copypump.postgres.commit import DURABLE, commit
+from copypump.postgres.session import Query, Session, Statement
 
 # The first key of the advisory lock under which a target is found empty; the second is the table's oid.
 EMPTY_TARGET = 0x636F7079  # "copy"
@@ -33,7 +33,7 @@ def begin_landing(
 ) -> Table:
     """Make and lock the target table as the mode wants it, hold it against what the plan saw, and give it.
 
-    With `alone`, other runs that look for an empty target are kept out already (see `wait_for_others`).
+    With `alone`, other runs that look for an empty target are kept out already (see `waiting_for_others`).
 
     Raises:
         RefusedError: it changed since.
@@ -41,20 +41,24 @@ def begin_landing(
 
     """
     planned = destination.table
+    first: list[Query | Statement] = []
     if planned is None:
         assert destination.create is not None
-        target.execute(destination.create)
+        first.append(destination.create)
     else:
         # Locked before it is described again: whoever alters it meanwhile is waited for, and then seen. A
         # mode's own statements take what they need at once: two runs that both held less, and then wanted
         # more, would wait for each other.
         if planned.kind in "rp" and not loading.locks:
-            lock_to_insert(target, planned)
+            first += locking_to_insert(planned)
         if options.mode is None and not alone:
-            wait_for_others(target, planned)
+            first.append(waiting_for_others(planned))
+    if first and loading.prepare:
+        target.together(first)
+        first = []
     for step in loading.prepare:
         step.run(target, tally)
-    table = find_table(target, destination.name)
+    table = find_table(target, destination.name, first)
     if table is None:
         raise RefusedError("the table is gone", side=Side.TARGET, table=destination.name)
     if planned is None:
@@ -75,12 +79,12 @@ def hold(found: Table | None, planned: Table, destination: Destination) -> None:
         )
 
 
-def wait_for_others(target: Session, table: Table) -> None:
-    """Wait until other runs of ours that found this table empty have committed or given up.
+def waiting_for_others(table: Table) -> Statement:
+    """Give what waits until other runs of ours that found this table empty have committed or given up.
 
-    And keep others out until the transaction ends.
+    And keeps others out until the transaction ends.
     """
-    target.execute(
+    return Statement(
         "SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int4, $2::pg_catalog.oid::pg_catalog.int4)",
         [EMPTY_TARGET, table.oid],
     )
@@ -98,9 +102,8 @@ def finish_landing(
         show(phase.name)
         phase.run(target, tally)
     report.count(tally)
-    make_durable(target)
     try:
-        commit(target)
+        commit(target, first=[DURABLE])
     except KeyboardInterrupt:
         if not target.committed:
             raise

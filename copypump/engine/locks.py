@@ -121,7 +121,7 @@ def _quoted(name: str) -> str:
 
 
 def at_once(transaction: Transaction, plan: Plan) -> dict[str, str]:
-    """The lock by which the target is held as it is, before anything else is done (`lock_to_insert`)."""
+    """The lock by which the target is held as it is, before anything else is done (`locking_to_insert`)."""
     table = plan.destination.table
     if table is None or table.kind not in "rp" or transaction.side is not Side.TARGET:
         return {}

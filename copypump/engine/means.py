@@ -10,9 +10,9 @@ from copypump.engine.ledger import Ledger
 from copypump.engine.plan import Plan
 from copypump.engine.report import Report
 from copypump.engine.sessions import Interrupts, Writers
-from copypump.postgres.commit import make_durable
-from copypump.postgres.label import label
-from copypump.postgres.session import Session
+from copypump.postgres.commit import DURABLE
+from copypump.postgres.label import labelling
+from copypump.postgres.session import Rows, Session, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +26,20 @@ class Means:
     report: Report
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Session]:
-        """A transaction on the target; it is for the body to commit it."""
+    def writing(self, *first: Statement) -> Iterator[tuple[Session, list[Rows]]]:
+        """A transaction on the target, and the rows of its first statements; it is for the body to commit it.
+
+        That is durable then, as what follows builds on it.
+        """
         with self.interrupts.one() as interrupt, self.writers.one(interrupt) as session:
-            session.begin_target()
-            label(session, self.plan.run)
-            make_durable(session)  # what follows builds on it
-            yield session
+            _, _, *found = session.begin_target(labelling(self.plan.run), DURABLE, *first)
+            yield session, found
 
     def count_rejects(self) -> int:
         """How many rows the run's committed chunks have rejected, where rows may be."""
         if self.plan.rejecting is None:
             return 0
-        with self.writing() as session:
+        with self.writing() as (session, _):
             self.plan.rejecting.table.make(session)
             rejected = self.plan.rejecting.table.count(session, self.plan.run)
             session.rollback()

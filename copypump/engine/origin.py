@@ -20,6 +20,8 @@ from copypump.postgres.catalog import (
     find_table,
     forbid_relations,
     lock_table,
+    looking,
+    read_table,
     suggest,
 )
 from copypump.postgres.query import bare_query, describe_query, parse
@@ -78,9 +80,16 @@ class Origin:
 
 
 def plan_origin(
-    source: Session, options: Options, transform: Transform | None, landing: Table | None
+    source: Session,
+    options: Options,
+    transform: Transform | None,
+    landing: Table | None,
+    table: Table | None = None,
 ) -> Origin:
-    """Describe what is read: the table's columns that are wanted, or the query's."""
+    """Describe what is read: the table's columns that are wanted, or the query's.
+
+    `table` saves looking it up again.
+    """
     if options.query is not None:
         query = bare_query(options.query)
         # On lines of its own, so that a comment at its end hides nothing of ours. As COPY sees it, for its
@@ -92,7 +101,7 @@ def plan_origin(
         parse(source, copy.as_string(), ours=ours)
         return Origin("a query", None, columns, copy, texts, _settings(source, texts, None))
     assert options.table is not None
-    table = find_table(source, options.table)
+    table = table or find_table(source, options.table)
     if table is None:
         raise no_such_table(source, options.table, "name it as SQL would: [SCHEMA.]NAME")
     found = _chosen_columns(table, options.columns, transform, landing)
@@ -215,9 +224,11 @@ def begin_origin(
         RefusedError: it changed since.
 
     """
-    source.begin_source()
-    _lock(source, origin, options)
-    again = plan_origin(source, options, transform, landing)
+    locks = locking(origin, options, source.server_version)
+    looked = () if options.table is None else looking(source, options.table)
+    found = source.begin_source(*locks, *looked)
+    table = None if options.table is None else read_table(source, options.table, found)
+    again = plan_origin(source, options, transform, landing, table)
     if again != origin:
         raise RefusedError(
             "the source changed after the plan was made",
@@ -225,24 +236,17 @@ def begin_origin(
             table=origin.name,
             hint="run again",
         )
-    for setting in origin.settings:
-        source.execute(setting)
+    if origin.settings:
+        source.together(origin.settings)
 
 
-def join_origin(source: Session, origin: Origin, options: Options) -> None:
-    """Make a transaction that holds the snapshot of `begin_origin`'s ready to read the same.
+def joining_origin(origin: Origin, options: Options, version: int) -> tuple[sql.Composable | str, ...]:
+    """Give what makes a transaction that holds the snapshot of `begin_origin`'s ready to read the same.
 
-    Raises SourceError, 55P03 among others: somebody waits to lock the table, and we would wait behind him
-    while he waits for the run.
+    It fails with 55P03, among others: somebody waits to lock the table, and we would wait behind him while he
+    waits for the run.
     """
-    _lock(source, origin, options, nowait=True)
-    for setting in origin.settings:
-        source.execute(setting)
-
-
-def _lock(source: Session, origin: Origin, options: Options, *, nowait: bool = False) -> None:
-    for statement in locking(origin, options, source.server_version, nowait=nowait):
-        source.execute(statement)
+    return *locking(origin, options, version, nowait=True), *origin.settings
 
 
 def locking(

@@ -71,8 +71,9 @@ class Plan:
     """One run, decided. `decoding` is None where whole rows go through, but for what `rewriter` does in them.
 
     `rewriter` is None where it would have nothing to do. `many`: chunks commit one by one, with a ledger, in
-    which the run is called `run`; else all is one transaction. `around` is known of a plan that is only made
-    to be printed, `preview` where somebody wants to see rows. `rejecting` is None where bad rows abort.
+    which the run is called `run`; else all is one transaction. `one_database`: both sides are in it. `around`
+    is known of a plan that is only made to be printed, `preview` where somebody wants to see rows.
+    `rejecting` is None where bad rows abort.
     """
 
     options: Options
@@ -91,6 +92,7 @@ class Plan:
     servers: Servers
     rejecting: Rejecting | None
     warnings: tuple[str, ...]
+    one_database: bool
     around: Around | None = None
     preview: Preview | None = None
 
@@ -129,8 +131,10 @@ def make_plan(
     options: Options,
     transform: Transform | None,
     decided: Split | None = None,
+    *,
+    one_database: bool = False,
 ) -> Plan:
-    """Decide one run of `options` between two sessions that stand in a transaction each.
+    """Decide one run of `options` between two sessions that stand in a transaction each, of `one_database`.
 
     `decided` is how the source was cut when a run began that is now resumed.
 
@@ -140,7 +144,7 @@ def make_plan(
 
     """
     with Refusals() as refusals:
-        return _make_plan(source, target, options, transform, decided, refusals)
+        return _make_plan(source, target, options, transform, decided, refusals, one_database)
 
 
 def _make_plan(
@@ -150,6 +154,7 @@ def _make_plan(
     transform: Transform | None,
     decided: Split | None,
     refusals: Refusals,
+    one_database: bool,
 ) -> Plan:
     table = find_landing(target, options)
     origin = plan_origin(source, options, transform, table)
@@ -229,6 +234,7 @@ def _make_plan(
             *loading.warnings,
             *find_differences(source, target, origin, mapping, destination.columns, extensions),
         ),
+        one_database=one_database,
     )
 
 

@@ -31,7 +31,7 @@ from copypump.postgres.catalog import find_table
 from copypump.postgres.label import end_labelled
 from copypump.postgres.pool import make_pool
 from copypump.postgres.session import Session
-from copypump.postgres.snapshot import import_snapshot
+from copypump.postgres.snapshot import importing
 from copypump.transforms.finding import reference_of
 
 
@@ -51,6 +51,7 @@ class Spec:
     exported: str
     split: dict[str, Any]
     fingerprint: dict[str, Any]
+    one_database: bool
     lent: bool = False
 
 
@@ -184,12 +185,12 @@ class _Here:
                     pools[1], Side.TARGET, interrupt=interrupt, lock_timeout=options.lock_milliseconds
                 ) as target,
             ):
-                if spec.exported:
-                    import_snapshot(source, spec.exported)
-                else:
-                    source.begin_source()
+                source.begin_source(*([importing(spec.exported)] if spec.exported else []))
                 target.begin_target()
-                plan = make_plan(source, target, options, transform, loaded_split(spec.split))
+                plan = make_plan(
+                    source, target, options, transform, loaded_split(spec.split),
+                    one_database=spec.one_database,
+                )  # fmt: skip
                 landed = find_table(target, plan.destination.name)
                 now = fingerprint(plan, landed) if landed else {}
                 found = list(differences(spec.fingerprint, now))

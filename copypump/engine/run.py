@@ -25,6 +25,7 @@ from copypump.engine.plan import Around, Plan, make_plan
 from copypump.engine.refusals import Refusals
 from copypump.engine.report import Counters, Report, Watch
 from copypump.errors import CopypumpError, OutcomeUnknownError, Side
+from copypump.postgres.catalog import begin_both
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.session import Session, Where
 from copypump.postgres.sizes import bytes_of
@@ -61,10 +62,9 @@ def planned(
             )
             for where, side in ((src, Side.SOURCE), (dst, Side.TARGET))
         )
-        source.begin_source()
-        target.begin_target()
+        one_database = begin_both(source, target)
         decided = None if resumed is None else loaded_split(resumed.split)
-        plan = make_plan(source, target, options, transform, decided)
+        plan = make_plan(source, target, options, transform, decided, one_database=one_database)
         with Refusals() as refusals:
             with refusals.collecting():
                 refuse_itself(source, target, plan)

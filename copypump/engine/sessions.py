@@ -11,26 +11,25 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 
+from psycopg import sql
+
 from copypump.engine.options import Options
-from copypump.engine.origin import Origin, join_origin
+from copypump.engine.origin import Origin, joining_origin
 from copypump.errors import CopypumpError, Side, SourceError
 from copypump.postgres.interrupt import Aborted, Interrupt
-from copypump.postgres.label import label
+from copypump.postgres.label import labelling
 from copypump.postgres.pool import Pool as SessionPool
 from copypump.postgres.session import Session
 from copypump.postgres.snapshot import (
+    NO_SNAPSHOT,
+    SAVEPOINT,
+    export_again,
     export_snapshot,
-    import_snapshot,
+    importing,
     recover,
-    release_savepoint,
-    set_savepoint,
 )
 
 log = logging.getLogger("copypump.sessions")
-
-# What the server says of a snapshot that nobody holds any more: undefined_object, before PostgreSQL 17
-# invalid_parameter_value.
-_NO_SNAPSHOT = ("22023", "42704")
 
 # Seconds between two looks for a session that another worker gives back.
 _PATIENCE = 0.2
@@ -227,27 +226,30 @@ class Readers(Pool):
             if self.snapshot:
                 self._import(session, interrupt)
             else:
-                session.begin_source()
-            label(session, self._run)
-            join_origin(session, self._origin, self._options)
+                self._begin(session)
         except BaseException:
             session.interrupt = None
             session.__exit__(None, None, None)
             raise
         return session
 
+    def _begin(self, session: Session, *first: sql.Composable) -> None:
+        """Begin with these statements, then the lock; all of it is one round trip."""
+        join = joining_origin(self._origin, self._options, session.server_version)
+        session.begin_source(*first, labelling(self._run), *join, SAVEPOINT)
+
     def _import(self, session: Session, interrupt: Interrupt) -> None:
         with self._exporting:
             try:
-                import_snapshot(session, self.snapshot)
+                self._begin(session, importing(self.snapshot))
             except SourceError as error:
-                if error.sqlstate not in _NO_SNAPSHOT:
+                if error.sqlstate not in NO_SNAPSHOT:
                     raise
             else:
                 return
             self.snapshot = self._export_again(interrupt)
             session.rollback()
-            import_snapshot(session, self.snapshot)
+            self._begin(session, importing(self.snapshot))
 
     def _export_again(self, interrupt: Interrupt) -> str:
         """From whoever still holds it; one that is at work is waited for."""
@@ -262,7 +264,7 @@ class Readers(Pool):
                     raise Aborted
                 continue
             try:
-                name = export_snapshot(session)
+                name = export_again(session)
             except CopypumpError:
                 self.drop(session)
             else:
@@ -275,9 +277,7 @@ class Readers(Pool):
         """A session that holds the snapshot, for one COPY."""
         session = self.take(interrupt)
         try:
-            set_savepoint(session)
             yield session
-            release_savepoint(session)
         except BaseException:
             session.interrupt = None
             if recover(session):

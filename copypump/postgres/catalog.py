@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import difflib
 import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 
 from psycopg import sql
 
 from copypump.codec.column import Column
 from copypump.errors import RefusedError
 from copypump.postgres.names import parse_name, quote_name, show_name
-from copypump.postgres.query import parse
-from copypump.postgres.session import Session
-from copypump.postgres.types import load_types
+from copypump.postgres.session import Query, Rows, Session, Statement
+from copypump.postgres.types import load_types, types_of_table
 
 # pg_class.relkind of what has rows, as a user calls it.
 KINDS = {
@@ -78,8 +77,11 @@ class Table:
         return show_name(self.schema, self.name)
 
 
+# A domain can forbid NULL, or give a default, by itself. One statement, so that both are of one moment.
 _TABLE = """
-SELECT c.oid, n.nspname, c.relname, c.relkind::pg_catalog.text, c.relpersistence::pg_catalog.text,
+WITH found AS MATERIALIZED (
+SELECT c.oid, n.nspname, c.relname, c.relkind::pg_catalog.text AS kind,
+       c.relpersistence::pg_catalog.text AS persistence,
        EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent OPERATOR(pg_catalog.=) c.oid),
        EXISTS (SELECT FROM pg_catalog.pg_trigger t
                 WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal
@@ -92,18 +94,19 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::pg_catalog.text, c.relpersistence
        pg_catalog.has_table_privilege(c.oid, 'TRUNCATE')
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
- WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1::pg_catalog.text)"""
-
-# A domain can forbid NULL, or give a default, by itself.
-_COLUMNS = """
-SELECT a.attname, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod),
+ WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1::pg_catalog.text))
+SELECT found.*, a.attname, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod),
        a.attnotnull OR t.typnotnull, a.attgenerated OPERATOR(pg_catalog.<>) '',
        a.attidentity::pg_catalog.text, a.atthasdef OR t.typdefault IS NOT NULL
-  FROM pg_catalog.pg_attribute a
-  JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
- WHERE a.attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
-   AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+  FROM found
+  LEFT JOIN (pg_catalog.pg_attribute a
+             JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid)
+         ON a.attrelid OPERATOR(pg_catalog.=) found.oid
+            AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
  ORDER BY a.attnum"""
+
+# How many of its columns are of the table, before those of one of the table's.
+_FACTS = len(fields(Table)) - len(("columns",))
 
 _VISIBLE = """
 SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid)
@@ -117,31 +120,41 @@ SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid)
  LIMIT 10000"""
 
 
-def find_table(session: Session, name: str) -> Table | None:
+def find_table(session: Session, name: str, first: Sequence[Query | Statement] = ()) -> Table | None:
     """Return the table that `name` ("[SCHEMA.]NAME", by the role's search_path) means, if any.
 
-    RefusedError when the name cannot be one, or is that of an index, a sequence or a composite type.
+    What is to be done `first` goes in the same round trip. RefusedError when the name cannot be one, or is
+    that of an index, a sequence or a composite type.
     """
+    return read_table(session, name, session.together([*first, *looking(session, name)]))
+
+
+def looking(session: Session, name: str) -> list[Statement]:
+    """Give the statements that find a table, to be sent together with others; see `read_table`."""
     schema, plain = parse_name(name)
     quoted = quote_name(plain) if schema is None else f"{quote_name(schema)}.{quote_name(plain)}"
-    found = session.execute(_TABLE, [quoted])
-    if not found:
+    return [Statement(_TABLE, [quoted]), types_of_table(session, quoted)]
+
+
+def read_table(session: Session, name: str, found: list[Rows]) -> Table | None:
+    """Return what `find_table` does, given the rows of the statements of `looking`, which were the last."""
+    rows, types = found[-2:]
+    if not rows:
         return None
-    oid, *values = found[0]
-    if values[2] not in KINDS:
+    oid, schema, plain, kind, persistence, *flags = rows[0][:_FACTS]
+    if kind not in KINDS:
         raise RefusedError(
-            f"{show_name(values[0], values[1])} is no table, view or foreign table",
+            f"{show_name(schema, plain)} is no table, view or foreign table",
             side=session.side,
             table=name,
         )
-    schema, plain, kind, persistence, *flags = values
-    return Table(oid, schema, plain, kind, persistence, _columns(session, oid), *flags)
+    columns = [row[_FACTS:] for row in rows if row[_FACTS] is not None]
+    return Table(oid, schema, plain, kind, persistence, _columns(session, columns, types), *flags)
 
 
-def _columns(session: Session, oid: int) -> tuple[Column, ...]:
-    """Return a table's columns in their order."""
-    rows = session.execute(_COLUMNS, [oid])
-    types = load_types(session, {row[1] for row in rows})
+def _columns(session: Session, rows: Rows, known: Rows) -> tuple[Column, ...]:
+    """Return a table's columns, of which `known` are the types."""
+    types = load_types(session, {row[1] for row in rows}, known)
     return tuple(
         Column(
             name=column,
@@ -241,27 +254,29 @@ def forbid_relations(version: int, kinds: str) -> sql.Composable | None:
     return sql.SQL("SET LOCAL restrict_nonsystem_relation_kind = {}").format(sql.Literal(kinds))
 
 
-def lock_to_insert(session: Session, table: Table) -> None:
-    """Take the lock that COPY into a table (or a partitioned one) takes, ROW EXCLUSIVE.
+def locking_to_insert(table: Table) -> list[Query | Statement]:
+    """Give what takes the lock that COPY into a table (or a partitioned one) takes, ROW EXCLUSIVE.
 
     By parsing an INSERT, which holds it until the transaction ends, and executes nothing: LOCK TABLE wants a
     privilege on the whole table, where COPY is content with one on each of its columns.
     """
-    if table.row_security:  # else the server would not parse it for a role that is under its policies
-        session.execute("SET LOCAL row_security = on")
-    parse(session, sql.SQL("INSERT INTO {} DEFAULT VALUES").format(table.qualified).as_string())
-    if table.row_security:
-        session.execute("SET LOCAL row_security = off")
+    insert = Statement(sql.SQL("INSERT INTO {} DEFAULT VALUES").format(table.qualified), parse=True)
+    if not table.row_security:
+        return [insert]
+    # Else the server would not parse it for a role that is under its policies.
+    return ["SET LOCAL row_security = on", insert, "SET LOCAL row_security = off"]
 
 
-def same_database(source: Session, target: Session) -> bool:
-    """Whether both sessions, each in a transaction, are in one database, however they got there.
+def begin_both(source: Session, target: Session) -> bool:
+    """Begin on both sides, and say whether they are in one database, however they got there.
 
     Only within one database two sessions meet at an advisory lock; it is held until their transactions end.
     """
     key = secrets.randbits(63)
-    source.execute("SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int8)", [key])
-    [(free,)] = target.execute("SELECT pg_catalog.pg_try_advisory_xact_lock($1::pg_catalog.int8)", [key])
+    source.begin_source(Statement("SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int8)", [key]))
+    [[(free,)]] = target.begin_target(
+        Statement("SELECT pg_catalog.pg_try_advisory_xact_lock($1::pg_catalog.int8)", [key])
+    )
     return not free
 
 

@@ -6,6 +6,7 @@ Nothing but the answer itself, or another session's word, says that a COMMIT hel
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import psycopg
 
@@ -13,21 +14,31 @@ from copypump.errors import OutcomeUnknownError, SourceError, TargetError
 from copypump.postgres import exchange
 from copypump.postgres.exchange import Lost
 from copypump.postgres.outcome import PATIENCE, Outcome, Transaction, resolve
-from copypump.postgres.session import Session
+from copypump.postgres.session import Query, Session, Statement
 from copypump.postgres.translate import translate
 
 # Seconds, after Ctrl-C in a COMMIT, for its answer to come; and then for another session to find it out.
 _INTERRUPTED_PATIENCE = 4.5
+
+# Lets a transaction survive a crash of its server once it has committed. With synchronous_commit off, it
+# might not; once one commit is flushed, all before it are.
+DURABLE = (
+    "SELECT pg_catalog.set_config('synchronous_commit', 'on', true)"
+    " WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'"
+)
 
 # Answers to COMMIT after which it may still have held: shutdown, transaction resolution unknown, completion
 # unknown.
 _UNKNOWN_STATES = frozenset({"57P01", "57P02", "08007", "40003"})
 
 
-def commit(session: Session, patience: float | None = None) -> None:
+def commit(
+    session: Session, patience: float | None = None, *, first: Sequence[Query | Statement] = ()
+) -> None:
     """Commit, and return only when it is certain that it held.
 
-    An answer that is lost is asked for again, for `patience` seconds (PATIENCE by default).
+    What is to be done `first` goes in one round trip with a question of ours. An answer that is lost is asked
+    for again, for `patience` seconds (PATIENCE by default).
 
     Raises TargetError (SourceError) when the server says, then or later, that it did not hold, and
     OutcomeUnknownError when that cannot be found out. The session's `committed` tells the same. Ctrl-C while
@@ -35,7 +46,7 @@ def commit(session: Session, patience: float | None = None) -> None:
     """
     session.committed = None
     patience = PATIENCE if patience is None else patience
-    transaction = _transaction(session)
+    transaction = _transaction(session, first)
     try:
         _commit(session)
     except Lost as lost:
@@ -55,22 +66,12 @@ def commit(session: Session, patience: float | None = None) -> None:
             raise translate(error, session.side) from None
 
 
-def make_durable(session: Session) -> None:
-    """Let the session's transaction survive a crash of its server once it has committed.
-
-    With synchronous_commit off, it might not; once one commit is flushed, all before it are.
-    """
-    session.execute(
-        "SELECT pg_catalog.set_config('synchronous_commit', 'on', true)"
-        " WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'"
-    )
-
-
-def _transaction(session: Session) -> Transaction | None:
+def _transaction(session: Session, first: Sequence[Query | Statement]) -> Transaction | None:
     """Who we are, should the answer to COMMIT be lost; None when nothing has been written."""
     version = session.server_version
     current = "pg_current_xact_id_if_assigned" if version >= 130000 else "txid_current_if_assigned"
-    [(xid, pid)] = session.execute(f"SELECT pg_catalog.{current}(), pg_catalog.pg_backend_pid()")
+    who = f"SELECT pg_catalog.{current}(), pg_catalog.pg_backend_pid()"
+    [*_, [(xid, pid)]] = session.together([*first, who])
     return None if xid is None else Transaction(int(xid), pid, version)
 
 

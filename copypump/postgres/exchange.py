@@ -122,7 +122,7 @@ def results(
     found: list[pq.abc.PGresult] = []
     failed: psycopg.Error | Lost | None = None
     try:
-        while (result := _next_result(pgconn, interrupt, deadline)) is not None:
+        while (result := next_result(pgconn, interrupt, deadline)) is not None:
             found.append(result)
             if result.status == pq.ExecStatus.FATAL_ERROR and failed is None:
                 failed = error_of(pgconn, result)
@@ -135,10 +135,10 @@ def results(
     return found
 
 
-def _next_result(
+def next_result(
     pgconn: pq.abc.PGconn, interrupt: Interrupt | None, deadline: float | None
 ) -> pq.abc.PGresult | None:
-    """Wait for one result; None at the end of the query."""
+    """Wait for one result; None at the end of each query."""
     try:
         while pgconn.flush():
             if wait(pgconn, writing=True, interrupt=interrupt, deadline=deadline):
@@ -252,7 +252,7 @@ def quiesce(pgconn: pq.abc.PGconn, deadline: float) -> bool:
     if pgconn.status != pq.ConnStatus.OK:
         return False
     if pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
-        return True
+        return leave_pipeline(pgconn)
     try:
         cancel = _end_query(pgconn, deadline)
     except (psycopg.Error, TimeoutError, Lost):
@@ -260,6 +260,16 @@ def quiesce(pgconn: pq.abc.PGconn, deadline: float) -> bool:
     if cancel is not None and not cancel.done(deadline):
         return False
     return pgconn.status == pq.ConnStatus.OK
+
+
+def leave_pipeline(pgconn: pq.abc.PGconn) -> bool:
+    """Be in no pipeline mode, once all answers are there (see `postgres.together`); whether that is so."""
+    if pgconn.pipeline_status != pq.PipelineStatus.OFF:
+        try:
+            pgconn.exit_pipeline_mode()
+        except psycopg.Error:
+            return False
+    return True
 
 
 def _end_query(pgconn: pq.abc.PGconn, deadline: float) -> Cancel | None:  # noqa: C901 - one small state machine
@@ -272,6 +282,11 @@ def _end_query(pgconn: pq.abc.PGconn, deadline: float) -> Cancel | None:  # noqa
         if not pgconn.is_busy():
             result = pgconn.get_result()
             if result is None:
+                if pgconn.pipeline_status == pq.PipelineStatus.OFF:
+                    return cancel
+                continue  # the next of those that were sent together
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                leave_pipeline(pgconn)
                 return cancel
             if result.status == pq.ExecStatus.COPY_IN and not failed:
                 failed = pgconn.put_copy_end(COPY_FAIL) == 1

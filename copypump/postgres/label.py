@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from copypump.postgres.session import Session
+from copypump.postgres.session import Session, Statement
 
 _END = """
 SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a
@@ -28,11 +28,11 @@ def labelling(run: str) -> sql.Composable:
     return sql.SQL("SET LOCAL application_name = {}").format(sql.Literal(application_name(run)))
 
 
-def label(session: Session, run: str) -> None:
-    """Call the session by its run until its transaction ends."""
-    session.execute(labelling(run))
+def ending_labelled(run: str) -> Statement:
+    """Give what ends every other session of this role, in this database, that is called by the run."""
+    return Statement(_END, [application_name(run)])
 
 
 def end_labelled(session: Session, run: str) -> None:
-    """End every session of this role, in this database, that is called by the run."""
-    session.execute(_END, [application_name(run)])
+    """End every other session of this role, in this database, that is called by the run."""
+    session.together([ending_labelled(run)])

@@ -11,7 +11,7 @@ from copypump.errors import RefusedError
 from copypump.postgres import exchange
 from copypump.postgres.names import quote_name
 from copypump.postgres.session import Session
-from copypump.postgres.translate import message_of, told
+from copypump.postgres.translate import refused_text, told
 from copypump.postgres.types import load_types
 
 # One lexical element of SQL (src/backend/parser/scan.l) as far as it tells where a query ends; comments
@@ -54,11 +54,6 @@ def _comment_end(query: str, at: int) -> int | None:
     return None
 
 
-# Errors of the text that was given, when it is only parsed: syntax and names, a schema, what the server does
-# not support there, a constant that is no value of its type. The rights of the role (42501) are not of it.
-_TEXT_FAULTS = ("42", "3F", "0A", "22")
-
-
 def parse(session: Session, statement: str, *, ours: int = 0) -> None:
     """Let the server parse a statement, and execute nothing.
 
@@ -71,16 +66,10 @@ def parse(session: Session, statement: str, *, ours: int = 0) -> None:
         try:
             exchange.exchange(pgconn, lambda: pgconn.send_prepare(b"", encoded), interrupt=session.interrupt)
         except psycopg.Error as error:
-            state, diag = error.sqlstate or "", error.diag
-            if state == "42501" or not state.startswith(_TEXT_FAULTS):
+            refused = refused_text(error, session.side, ours=ours)
+            if refused is None:
                 raise
-            place = int(diag.statement_position or 0) - ours
-            raise RefusedError(
-                message_of(error) + (f", at character {place}" if place > 0 else ""),
-                side=session.side,
-                sqlstate=state,
-                hint=diag.message_hint if place > 0 and state.startswith("42") else None,
-            ) from None
+            raise refused from None
 
 
 def describe_query(session: Session, query: str, *, ours: int = 0) -> tuple[Column, ...]:

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -28,7 +29,8 @@ from copypump.postgres import exchange
 from copypump.postgres.connect import APPLICATION_NAME, Connection, connect
 from copypump.postgres.exchange import Lost
 from copypump.postgres.interrupt import Interrupt
-from copypump.postgres.translate import told, translate
+from copypump.postgres.together import Message, together
+from copypump.postgres.translate import refused_text, told, translate
 from copypump.postgres.values import Param, Value, dump, rows_of
 
 if TYPE_CHECKING:
@@ -37,6 +39,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("copypump.session")
 
 Query = str | sql.Composable
+
+Rows = list[tuple[Value, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One that is sent together with others: `params` are bound to $1, $2 ...
+
+    With `parse`, it is only parsed, which takes its locks, and a fault of its text is a RefusedError.
+    """
+
+    query: Query
+    params: Sequence[Param] = ()
+    parse: bool = False
+
 
 # What gives a session: see `Session`.
 Where: TypeAlias = "str | Connection | Pool"
@@ -293,6 +310,28 @@ class Session:
         bound = None if params is None else [dump(value) for value in params]
         return exchange.run(self.pgconn, encoded, bound, interrupt=self.interrupt, deadline=deadline)
 
+    def together(self, statements: Sequence[Query | Statement]) -> list[Rows]:
+        """Run statements in one round trip, and return the rows of each; none begins after one that failed.
+
+        COPY cannot be among them. Raises as `execute` does.
+        """
+        return self._together(statements, self.encode)
+
+    def _together(
+        self, statements: Sequence[Query | Statement], encode: Callable[[Query], bytes]
+    ) -> list[Rows]:
+        asked = [each if isinstance(each, Statement) else Statement(each) for each in statements]
+        messages = [_message(each, encode(each.query)) for each in asked]
+        found: list[pq.abc.PGresult] = []
+        with told(self.side):
+            try:
+                together(self.pgconn, messages, found, interrupt=self.interrupt)
+            except psycopg.Error as error:
+                if asked[len(found)].parse and (refused := refused_text(error, self.side)):
+                    raise refused from None
+                raise
+            return [rows_of(self.pgconn, result) for result in found]
+
     def encode(self, query: Query) -> bytes:
         """Return the query's text as this session sends it."""
         text = query if isinstance(query, str) else query.as_string(self.connection)
@@ -300,17 +339,25 @@ class Session:
 
     # Transactions
 
-    def begin_source(self) -> None:
-        """Begin to read: one snapshot, taken by the first statement that needs one, and no write."""
-        self._begin(BEGIN_SOURCE)
+    def begin_source(self, *first: Query | Statement) -> list[Rows]:
+        """Begin to read: one snapshot, taken by the first statement that needs one, and no write.
 
-    def begin_target(self) -> None:
-        """Begin to write, seeing what others commit meanwhile."""
-        self._begin(BEGIN_TARGET)
+        What is to be done `first` goes in the same round trip; its rows are returned (see `together`).
+        """
+        return self._begin(BEGIN_SOURCE, first)
 
-    def _begin(self, begin: str) -> None:
+    def begin_target(self, *first: Query | Statement) -> list[Rows]:
+        """Begin to write, seeing what others commit meanwhile; the rest as for `begin_source`."""
+        return self._begin(BEGIN_TARGET, first)
+
+    def _begin(self, begin: str, first: Sequence[Query | Statement]) -> list[Rows]:
+        statements = opening(begin, self.server_version, self.lock_timeout)
+        if first:
+            # They are read by a server that has been told of UTF-8, which this connection was not yet.
+            return self._together([*statements, *first], _in_utf8)[len(statements) :]
         with told(self.side):
-            self.results("; ".join(opening(begin, self.server_version, self.lock_timeout)))
+            self.results("; ".join(statements))
+        return []
 
     def rollback(self, deadline: float | None = None) -> bool:
         """End whatever goes on and roll back, in any state, before `deadline` (default: in `DEADLINE` s).
@@ -332,6 +379,18 @@ class Session:
         if not idle:
             self.hang_up()
         return idle
+
+
+def _message(statement: Statement, query: bytes) -> Message:
+    """What queues a statement's message."""
+    if statement.parse:
+        return lambda pgconn: pgconn.send_prepare(b"", query)
+    bound = [dump(value) for value in statement.params]
+    return lambda pgconn: pgconn.send_query_params(query, bound)
+
+
+def _in_utf8(query: Query) -> bytes:
+    return (query if isinstance(query, str) else query.as_string()).encode()
 
 
 def _rolled_back(pgconn: pq.abc.PGconn, deadline: float) -> bool:

@@ -1,7 +1,7 @@
 """One snapshot for many sessions: exported by one that holds it, imported by all others.
 
 Every session that holds it can export it again, also when the one that first did is gone. A session holds it
-as long as its transaction lives; within it, each COPY stands behind a savepoint, so that one that fails does
+as long as its transaction lives; within it, its COPYs stand behind a savepoint, so that one that fails does
 not take the snapshot along.
 """
 
@@ -16,7 +16,14 @@ from copypump.errors import CopypumpError
 from copypump.postgres.exchange import Lost
 from copypump.postgres.session import DEADLINE, Session
 
-_SAVEPOINT = "copypump_chunk"
+# Begins what may fail without the snapshot being lost; it stays, and serves one COPY after the other.
+SAVEPOINT = "SAVEPOINT copypump_chunk"
+
+EXPORT = "SELECT pg_catalog.pg_export_snapshot()"
+
+# What the server says of a snapshot that nobody holds any more: undefined_object, before PostgreSQL 17
+# invalid_parameter_value.
+NO_SNAPSHOT = ("22023", "42704")
 
 
 def export_snapshot(session: Session) -> str:
@@ -24,31 +31,27 @@ def export_snapshot(session: Session) -> str:
 
     It is good as long as that transaction lives.
     """
-    [(name,)] = session.execute("SELECT pg_catalog.pg_export_snapshot()")
+    [(name,)] = session.execute(EXPORT)
     return str(name)
 
 
-def import_snapshot(session: Session, name: str) -> None:
-    """Begin to read under an exported snapshot.
+def export_again(session: Session) -> str:
+    """Likewise, of a session that imported it, and stands behind `SAVEPOINT`: there the server refuses to."""
+    release = f"RELEASE {SAVEPOINT}"
+    [_, [(name,)], _] = session.together([release, EXPORT, SAVEPOINT])
+    return str(name)
 
-    Raises SourceError, with SQLSTATE 22023 where nobody holds it any more.
+
+def importing(name: str) -> sql.Composable:
+    """Give the first statement of a transaction that is to read under an exported snapshot.
+
+    The server refuses it, with one of the SQLSTATEs `NO_SNAPSHOT`, where nobody holds that any more.
     """
-    session.begin_source()
-    session.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name)))
-
-
-def set_savepoint(session: Session) -> None:
-    """Begin what may fail without the snapshot being lost."""
-    session.execute(f"SAVEPOINT {_SAVEPOINT}")
-
-
-def release_savepoint(session: Session) -> None:
-    """End what did not fail."""
-    session.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+    return sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name))
 
 
 def recover(session: Session) -> bool:
-    """End what goes on since `set_savepoint`; whether the session still holds its snapshot.
+    """End what goes on since `SAVEPOINT`; whether the session still holds its snapshot, and can read again.
 
     Takes at most `DEADLINE` seconds; one that does not hold it any more is of no use.
     """
@@ -57,8 +60,7 @@ def recover(session: Session) -> bool:
         return False
     interrupt, session.interrupt = session.interrupt, None
     try:
-        session.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}", deadline=deadline)
-        release_savepoint(session)
+        session.execute(f"ROLLBACK TO {SAVEPOINT}", deadline=deadline)
     except (CopypumpError, psycopg.Error, Lost, TimeoutError):
         return False
     finally:

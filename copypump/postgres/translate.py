@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from copypump.errors import Side, SourceError, TargetError
+from copypump.errors import RefusedError, Side, SourceError, TargetError
 from copypump.postgres.exchange import Lost
 
 # "COPY people, line 3, column age"; the number is of the row as the server counts it, from 1. The words are
@@ -64,6 +64,28 @@ def translate(
         row=int(line[1]) if line else None,
         sqlstate=error.sqlstate,
         hint=f'the constraint is "{names[2]}"' if names[2] else None,
+    )
+
+
+# Errors of the text that was given, when it is only parsed: syntax and names, a schema, what the server does
+# not support there, a constant that is no value of its type. The rights of the role (42501) are not of it.
+_TEXT_FAULTS = ("42", "3F", "0A", "22")
+
+
+def refused_text(error: psycopg.Error, side: Side, *, ours: int = 0) -> RefusedError | None:
+    """Return an error of a statement that was only parsed as a fault of its text; None where it is none.
+
+    `ours` characters at its start are not the user's, and not counted.
+    """
+    state, diag = error.sqlstate or "", error.diag
+    if state == "42501" or not state.startswith(_TEXT_FAULTS):
+        return None
+    place = int(diag.statement_position or 0) - ours
+    return RefusedError(
+        message_of(error) + (f", at character {place}" if place > 0 else ""),
+        side=side,
+        sqlstate=state,
+        hint=diag.message_hint if place > 0 and state.startswith("42") else None,
     )
 
 

@@ -4,11 +4,11 @@ import pytest
 from copypump.codec.column import ServerType
 from copypump.errors import RefusedError, Side, SourceError
 from copypump.postgres.catalog import (
+    begin_both,
     find_table,
     forbid_relations,
     has_rows,
     lock_table,
-    same_database,
     suggest,
 )
 from copypump.postgres.session import Session
@@ -196,10 +196,9 @@ def test_servers_that_cannot_forbid_views():
     assert forbid_relations(170000, "view") is not None
 
 
-def test_same_database(database, pg15, source_session):
-    with Session(database, Side.TARGET) as target:
-        target.begin_target()
-        assert same_database(source_session, target)
-    with Session(pg15.dsn("template1"), Side.TARGET) as target:
-        target.begin_target()
-        assert not same_database(source_session, target)
+def test_both_begin_and_know_whether_they_are_in_one_database(database, pg15):
+    for dsn, one in ((database, True), (pg15.dsn("template1"), False)):
+        with Session(database, Side.SOURCE) as source, Session(dsn, Side.TARGET) as target:
+            assert begin_both(source, target) is one
+            assert source.in_transaction
+            assert target.in_transaction

@@ -6,6 +6,7 @@ is not, and nothing was.
 """
 
 from copypump.engine.ledger.holding import hold_run as hold_run
+from copypump.engine.ledger.ledger import CLAIMED as CLAIMED
 from copypump.engine.ledger.ledger import Ledger as Ledger
 from copypump.engine.ledger.ledger import Superseded as Superseded
 from copypump.engine.ledger.rows import Committed as Committed

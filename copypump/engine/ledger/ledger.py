@@ -1,4 +1,7 @@
-"""The statements on a ledger: of a run's own row, of its chunks and of its steps."""
+"""The statements on a ledger: of a run's own row, of its chunks and of its steps.
+
+Those that go together with others are given, and not run.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,11 @@ from copypump.engine.ledger.rows import Committed, Record, RunState
 from copypump.engine.ledger.tables import exist, in_schema, make
 from copypump.errors import CopypumpError, RefusedError, Side
 from copypump.postgres.names import show_name
-from copypump.postgres.session import Session
+from copypump.postgres.session import Session, Statement
 from copypump.postgres.values import Param
+
+# unique_violation: what the row of a claim meets where it is there already.
+CLAIMED = "23505"
 
 
 class Superseded(Exception):  # noqa: N818 - told to the user as a StoppedError by the run
@@ -108,9 +114,9 @@ class Ledger:
         )
         return int(epoch)
 
-    def add_snapshot(self, session: Session, run: str, snapshot: str) -> int:
-        """Note the snapshot under which the next chunks are read; give its number, from 1."""
-        [(number,)] = session.execute(
+    def adding_snapshot(self, run: str, snapshot: str) -> Statement:
+        """Note the snapshot under which the next chunks are read; its row gives its number, from 1."""
+        return Statement(
             self._sql(
                 "UPDATE {schema}.runs SET snapshots = snapshots OPERATOR(pg_catalog.||)"
                 " pg_catalog.to_jsonb($2::pg_catalog.text)"
@@ -118,7 +124,6 @@ class Ledger:
             ),
             [run, snapshot],
         )
-        return int(number)
 
     def note(self, session: Session, run: str, notes: Mapping[str, Any]) -> None:
         """Keep what a later step, or a resume, must know: it commits with the session's transaction."""
@@ -164,43 +169,43 @@ class Ledger:
 
     # Its chunks
 
-    def claim_chunk(self, session: Session, run: str, epoch: int, chunk: int, snapshot: int) -> bool:
-        """Put the chunk's row in, first of all in its transaction; False where it has been committed before.
+    def claiming_chunk(self, run: str, epoch: int, chunk: int, snapshot: int) -> Statement:
+        """Put the chunk's row in, first of all in its transaction.
 
-        Waits for any other attempt that has put it in and not ended yet. The transaction has failed, and
-        wants a rollback, when this returns False.
-
-        Raises:
-            Superseded: the run has been taken up by another process.
-
+        It waits for any other attempt that has put it in and not ended yet. It fails with `CLAIMED` where the
+        chunk has been committed before, and gives no row where the run has been taken up by another process.
         """
         statement = """INSERT INTO {schema}.chunks (run, chunk, snapshot)
             SELECT r.run, $3::pg_catalog.int4, $4::pg_catalog.int4 FROM {schema}.runs r
              WHERE r.run OPERATOR(pg_catalog.=) $1 AND r.epoch OPERATOR(pg_catalog.=) $2::pg_catalog.int4
             RETURNING chunk"""
-        return self._claim(session, statement, [run, epoch, chunk, snapshot])
+        return Statement(self._sql(statement), [run, epoch, chunk, snapshot])
 
     def claim_step(self, session: Session, run: str, epoch: int, step: str) -> bool:
-        """Likewise, for a phase or a step of one."""
+        """Likewise, for a phase or a step of one; False where it has been committed before.
+
+        The transaction has failed then, and wants a rollback.
+
+        Raises:
+            Superseded: the run has been taken up by another process.
+
+        """
         statement = """INSERT INTO {schema}.steps (run, step)
             SELECT r.run, $3::pg_catalog.text FROM {schema}.runs r
              WHERE r.run OPERATOR(pg_catalog.=) $1 AND r.epoch OPERATOR(pg_catalog.=) $2::pg_catalog.int4
             RETURNING step"""
-        return self._claim(session, statement, [run, epoch, step])
-
-    def _claim(self, session: Session, statement: str, params: list[Param]) -> bool:
         try:
-            if session.execute(self._sql(statement), params):
+            if session.execute(self._sql(statement), [run, epoch, step]):
                 return True
         except CopypumpError as error:
-            if error.sqlstate != "23505":
+            if error.sqlstate != CLAIMED:
                 raise
             return False
         raise Superseded
 
-    def count(self, session: Session, run: str, done: Committed) -> None:
+    def counting(self, run: str, done: Committed) -> Statement:
         """Fill in what the chunk moved, before its COMMIT."""
-        session.execute(
+        return Statement(
             self._sql(
                 "UPDATE {schema}.chunks SET rows_read = $3, rows_written = $4, bytes_read = $5,"
                 " bytes_written = $6, seconds = $7::pg_catalog.float8,"

@@ -77,8 +77,7 @@ def make(session: Session, schema: str) -> None:
         return
     session.execute("SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int8)", [MAKING])
     try:
-        for statement in _TABLES.split(";"):
-            session.execute(in_schema(schema, statement))
+        session.together([in_schema(schema, statement) for statement in _TABLES.split(";")])
     except CopypumpError as error:
         if error.sqlstate != "42501":
             raise

@@ -72,15 +72,19 @@ class Request:
             TooLong: `bounded`, and a statement took longer than PATIENCE.
 
         """
-        run = self.source.execute
-        run("SAVEPOINT copypump_split")
-        # Dates are read back as they are written whatever the order of day and month; floats are exact.
-        run("SET LOCAL DateStyle = ISO")
-        run("SET LOCAL extra_float_digits = 3")
-        # Of blocks that are looked at one by one, each would else be a reason to read the whole table.
-        run("SET LOCAL enable_tidscan = on")
-        if bounded:
-            run(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(int(PATIENCE * 1000))))
+        patience = int(PATIENCE * 1000) if bounded else 0
+        self.source.together(
+            [
+                "SAVEPOINT copypump_split",
+                # Dates are read back as they are written whatever the order of day and month; floats are
+                # exact.
+                "SET LOCAL DateStyle = ISO",
+                "SET LOCAL extra_float_digits = 3",
+                # Of blocks that are looked at one by one, each would else be a reason to read all of them.
+                "SET LOCAL enable_tidscan = on",
+                f"SET LOCAL statement_timeout = {patience}",
+            ]
+        )
         late = False
         try:
             yield
@@ -88,8 +92,7 @@ class Request:
             if not bounded or error.sqlstate != _CANCELLED:
                 raise
             late = True
-        run("ROLLBACK TO SAVEPOINT copypump_split")
-        run("RELEASE SAVEPOINT copypump_split")
+        self.source.together(["ROLLBACK TO SAVEPOINT copypump_split", "RELEASE SAVEPOINT copypump_split"])
         if late:
             raise TooLong
 
