@@ -343,7 +343,10 @@ def compute(node: Node, columns: Mapping[str, Any]) -> Any:
             return pc.call_function(function, _alike(arguments, values))
         case Matches(function, text, pattern, ignore_case):
             options = pc.MatchSubstringOptions(pattern, ignore_case=ignore_case)
-            return pc.call_function(function, [_as(compute(text, columns), pa.utf8())], options)
+            given = _as(compute(text, columns), pa.utf8())
+            if not isinstance(given, pa.Scalar) and not len(given):  # no pattern is read for no rows
+                pc.call_function(function, [pa.scalar("")], options)
+            return pc.call_function(function, [given], options)
         case Among(inner, literals):
             value = compute(inner, columns)
             found = pc.is_in(value, value_set=_set(literals, value.type))

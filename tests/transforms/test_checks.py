@@ -122,6 +122,7 @@ def test_what_passes_unread_is_decoded_if_a_check_names_it() -> None:
         ("age >", UsageError, "where a value should"),
         ("no_such_module:fn", RefusedError, "no module"),
         ("name > 5", RefusedError, 'check "name > 5" does not go with the types'),
+        ("name ~ '('", RefusedError, "missing \\)"),
         ("age + 1", RefusedError, "is no condition: it gives int"),
         (7, RefusedError, "a check is a condition or a function, not int"),
         (lambda batch: batch, RefusedError, "failed on an empty batch"),
