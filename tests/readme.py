@@ -1,7 +1,8 @@
 """The README's generated tables and its code blocks; `python -m tests.readme` writes the tables anew.
 
 A table stands between `<!-- name -->` and `<!-- /name -->`, and comes from the place that the program itself
-reads: the types from `codec.types`, the options from the command, the exit codes from `errors.ExitCode`.
+reads: the types from `codec.types`, the options from the command, the plan's keys from `engine.description`, the
+exit codes from `errors.ExitCode`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from copypump.cli.options import OTHERS, TITLES
 from copypump.cli.run import run
 from copypump.cli.types import HEAD
 from copypump.codec.types import facts
+from copypump.engine import description
 from copypump.errors import ExitCode
 
 README = Path(__file__).parents[1] / "README.md"
@@ -62,7 +64,23 @@ def types() -> str:
     return table(HEAD, facts())
 
 
-TABLES: dict[str, Callable[[], str]] = {"types": types, "options": options, "exit codes": exit_codes}
+def plan() -> str:
+    """Every key of a plan as JSON."""
+    return table(("key", "what it holds"), [(f"`{key}`", holds) for key, holds in plan_keys().items()])
+
+
+def plan_keys() -> dict[str, str]:
+    """The keys of `copypump plan --json`, and what each holds, as the module that makes them documents it."""
+    found = re.findall(r"^    ([a-z_]+) +(\S.*(?:\n {18}.*)*)", str(description.__doc__), re.MULTILINE)
+    return {key: " ".join(holds.split()) for key, holds in found}
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "types": types,
+    "options": options,
+    "exit codes": exit_codes,
+    "plan": plan,
+}
 
 
 def renewed(text: str) -> str:

@@ -5,7 +5,8 @@ which none is taken away or changes its meaning as long as `version` stays the s
 
     version       of this form: 1
     source        name, kind, server (version), encoding, bytes (on disk), lock (whether it can be locked)
-    target        name, kind, server, encoding, created (by this run), indexes, triggers
+    target        name, kind, server, encoding, created (by this run), indexes (name, definition, bytes,
+                  constraint), triggers (name, definition, enabled)
     mode          name (null: the target must be empty), help
     transform     functions, checks, reads (null: all columns), rows_same, input and output (name, type)
     columns       of those that land: name, type, source, source_type, as_text; way (bytes, checked or
@@ -230,8 +231,10 @@ def _resume(plan: Plan) -> dict[str, Any]:
         why = "what is left is read under a new snapshot, with --new-snapshot once chunks are committed"
         return {"possible": True, "why": f"{_STEPS}; {why}"}
     elif plan.loading.restart is not None:
-        why = "its chunks mean nothing under a new snapshot, so that all of them are loaded again"
-        return {"possible": True, "why": f"{_STEPS}; {why}"}
+        why = (
+            "its chunks mean nothing under a new snapshot, so that all of them are loaded again, from nothing"
+        )
+        return {"possible": True, "why": f"{why}; once all are committed, only what comes after is done"}
     else:
         why = (
             "its chunks mean nothing under a new snapshot, and what has landed cannot be told from other"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 import copypump
-from copypump.engine import api, description
+from copypump.engine import api
 from copypump.engine.locks import MODES as LOCK_MODES
 from copypump.engine.locks import locks
 from copypump.engine.script import Transaction
 from copypump.errors import Side
+from tests import readme
 from tests.conftest import Pair
 from tests.engine.conftest import people
 from tests.servers import PASSWORD, PASSWORD_ROLE, sql
@@ -27,17 +29,32 @@ def planned(pair: Pair, **options: Any) -> dict[str, Any]:
 
 
 def test_the_keys_are_those_that_are_documented(example: Pair) -> None:
-    shown = planned(example, table="people", transform=people, run_id="r", preview=1)
-    documented = dict(
-        re.findall(r"^    ([a-z_]+) +(\S.*(?:\n {18}.*)*)", str(description.__doc__), re.MULTILINE)
+    sql(
+        example.dst,
+        """CREATE INDEX ON people (id);
+           CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+           CREATE TRIGGER one BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION f()""",
     )
+    words: dict[str, Any] = {"on_error": "reject", "mode": "append"}
+    shown = planned(example, table="people", transform=people, run_id="r", preview=1, **words)
+    documented = readme.plan_keys()
     assert set(documented) == set(shown)
     for name, words in documented.items():
-        rows = shown[name] if isinstance(shown[name], list) else [shown[name]]
-        if rows and isinstance(rows[0], dict):
-            assert not [key for key in rows[0] if key not in re.findall(r"[a-z_]+", words)], name
+        below = set(keys_of(shown[name]))
+        if name == "preview":
+            below -= {"id", "name", "age", "salary", "salary_after_tax"}  # columns
+        assert below <= set(re.findall(r"[a-z_]+", words)), name
+    assert {"constraint", "enabled", "label", "statements", "before"} <= set(keys_of(shown))
     assert json.loads(json.dumps(shown)) == shown
     assert shown["version"] == 1
+
+
+def keys_of(value: Any) -> Iterator[str]:
+    """Every key within, at any depth."""
+    if isinstance(value, dict):
+        yield from value
+    for below in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from keys_of(below)
 
 
 def test_both_ends(pair: Pair) -> None:

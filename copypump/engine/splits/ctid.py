@@ -16,7 +16,7 @@ from copypump.postgres.sizes import Storage, storage_of
 
 TID_RANGE_SCANS = 140000  # the server version that they came with
 
-ENDS = "chunks by ctid cannot be resumed once their snapshot is gone; those by --split key can"
+ENDS = "chunks by ctid mean nothing once their snapshot is gone; those by --split key still do"
 
 
 def split_by_ctid(request: Request) -> Split:
