@@ -54,7 +54,16 @@ cdef inline int64_t field_size(const Origin *origin, int column, int64_t row) no
     return 4 + <int64_t>get32(origin.data + position - 4)
 
 
-cdef int64_t run_size(
+cdef int64_t fields_size(const Lane *lane, const Origin *origin, int64_t row) noexcept nogil:
+    """Count the bytes of a run of fields one by one."""
+    cdef int64_t size = 0
+    cdef int column
+    for column in range(lane.first, lane.last + 1):
+        size += field_size(origin, column, row)
+    return size
+
+
+cdef inline int64_t run_size(
     const Lane *lane, const Origin *origin, int64_t row, const uint8_t **start
 ) noexcept nogil:
     """Count the bytes of a run of fields; `start` gets where they lie in one piece, or NULL.
@@ -64,16 +73,11 @@ cdef int64_t run_size(
     """
     cdef int32_t first = origin.positions[lane.first * origin.stride + row]
     cdef int32_t last = origin.positions[lane.last * origin.stride + row]
-    cdef int64_t size
-    cdef int column
     if first >= 0 and last >= 0:
         start[0] = origin.data + first - 4
         return <int64_t>last - first + 4 + <int64_t>get32(origin.data + last - 4)
     start[0] = NULL
-    size = 0
-    for column in range(lane.first, lane.last + 1):
-        size += field_size(origin, column, row)
-    return size
+    return fields_size(lane, origin, row)
 
 
 cdef uint8_t *put_fields(uint8_t *out, const Lane *lane, const Origin *origin, int64_t row) noexcept nogil:
@@ -156,8 +160,7 @@ cdef inline uint8_t *put_value(
             return NULL
         if source == NULL:
             return put_fields(out, lane, origin, row)
-        memcpy(out, source, length)
-        return out + length
+        return put_piece(out, source, length, origin.data + origin.size)
     elif form == Form.BOOL:
         put32(out, 1)
         out[4] = is_set(lane.data, lane.size + row)
