@@ -16,7 +16,7 @@ from copypump.codec.readers import AnyArray, Choice, Reader, leaf_reader, text_r
 from copypump.codec.types import Kernel
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _List(Reader):
     """Arrays of one dimension, into lists."""
 
@@ -36,7 +36,7 @@ class _List(Reader):
         return self._array(fields, index, offsets, children=[items])
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Shaped(Reader):
     """Arrays of any shape, into structs of their sizes, lower bounds and elements."""
 
@@ -68,7 +68,7 @@ class _Shaped(Reader):
         return self._array(fields, index, children=children)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Composite(Reader):
     """Composites, into structs."""
 
@@ -91,7 +91,7 @@ class _Composite(Reader):
         return self._array(fields, index, children=children)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Range(Reader):
     """Ranges, into structs of their bounds and flags."""
 
@@ -114,7 +114,7 @@ class _Range(Reader):
         return self._array(fields, index, children=children)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Multirange(Reader):
     """Multiranges, into lists of ranges."""
 
@@ -129,7 +129,7 @@ class _Multirange(Reader):
         return self._array(fields, index, offsets, children=[ranges])
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Pairs(Reader):
     """An hstore's keys and values, into a map."""
 
@@ -152,7 +152,7 @@ class _Pairs(Reader):
         return self._array(fields, index, offsets, children=[entries])
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Vector(Reader):
     """Vectors of any number of dimensions, into lists of floats."""
 
@@ -165,7 +165,7 @@ class _Vector(Reader):
         return self._array(fields, index, offsets, children=[_floats(floats)])
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _FixedVector(Reader):
     """Vectors of one number of dimensions; a NULL takes as many floats in Arrow as any other."""
 

@@ -51,9 +51,13 @@ class Choice:
             self.warnings[f'column "{self.column}": {what}'] += number
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Reader:
-    """One column's way into Arrow: `type` is what its arrays are."""
+    """One column's way into Arrow: `type` is what its arrays are.
+
+    No reader is compared or printed. What a dataclass has for that is compiled at each start: for all of them
+    it took 9 ms.
+    """
 
     column: Column
     type: pa.DataType
@@ -143,7 +147,7 @@ _VARIABLE: dict[Kernel, tuple[int, bool]] = {
 _TILED_WORDS = {32: _decode_tiles.WORD32, 64: _decode_tiles.WORD64}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Fixed(Reader):
     """A wire form of one width, into one buffer of values."""
 
@@ -162,7 +166,7 @@ class _Fixed(Reader):
         return self._array(fields, index, values)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Variable(Reader):
     """A wire form of any length, into offsets and bytes."""
 
@@ -199,7 +203,7 @@ class Variable(Reader):
         return offsets, pa.allocate_buffer(size)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Converted(Reader):
     """A type of the user's own: its wire bytes, given to what was registered for it."""
 
@@ -211,7 +215,7 @@ class _Converted(Reader):
         return self.converter.from_wire(made, self.type, self.column.name)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Moments(Reader):
     """Dates, times and timestamps: words, of which some are kept or not."""
 
@@ -239,7 +243,7 @@ _INFINITY = "infinity kept as the largest or smallest integer"
 _MIDNIGHT = "24:00:00 kept as 86,400,000,000 microseconds"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Sparse(Reader):
     """Values of one width, not all of which have a place in Arrow."""
 
@@ -266,7 +270,7 @@ class _Sparse(Reader):
         return self._array(fields, index, values)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _NumericText(Reader):
     """Numerics as the server would write them."""
 
@@ -279,7 +283,7 @@ class _NumericText(Reader):
         return self._array(fields, index, offsets, data)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Interval(Reader):
     """Intervals, into a struct of months, days and microseconds."""
 
@@ -290,7 +294,7 @@ class _Interval(Reader):
         return self._array(fields, index, children=_children(self.type, fields.rows, parts))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _ZonedTime(Reader):
     """Times with their offset, into a struct of both."""
 
@@ -309,7 +313,7 @@ class _ZonedTime(Reader):
         return self._array(fields, index, children=_children(self.type, fields.rows, [times, offsets]))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Bits(Reader):
     """Bit strings, into a struct of their length in bits, and their bytes."""
 
@@ -327,7 +331,7 @@ class _Bits(Reader):
         return self._array(fields, index, children=children)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Enum(Reader):
     """Labels, into a dictionary of all that the type has, in the type's order."""
 

@@ -11,10 +11,7 @@ from psycopg import sql
 from copypump.codec.framing import Framer
 from copypump.engine.pipeline import Feed, Pipeline, Receiver, WireFeed
 from copypump.engine.plan import Plan
-from copypump.engine.rejects.feed import SiftingFeed
 from copypump.engine.rejects.limit import Limit
-from copypump.engine.rejects.reshaping import SiftingReshaper
-from copypump.engine.rejects.sifting import InputRows
 from copypump.engine.report import Counters, Progress
 from copypump.engine.reshape import Reshaper
 from copypump.engine.sink import Sink
@@ -132,6 +129,10 @@ def middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Re
         return WireFeed(source, framer, None, plan.rewriter, *sizes, counters), None
     stages = counters.stages
     if plan.rejecting is not None:
+        from copypump.engine.rejects.feed import SiftingFeed
+        from copypump.engine.rejects.reshaping import SiftingReshaper
+        from copypump.engine.rejects.sifting import InputRows
+
         shown = InputRows(plan.origin.columns)
         return (
             SiftingFeed(source, framer, decoder, plan.rewriter, *sizes, counters, shown),

@@ -26,10 +26,9 @@ from copypump.engine.differences import find_differences
 from copypump.engine.loading import Landing, Loading, make_loading
 from copypump.engine.mapping import Hidden, Mapping, Value, make_mapping
 from copypump.engine.modes import LoadMode
-from copypump.engine.options import AUTO, Options, is_text
+from copypump.engine.options import AUTO, REJECT, Options, is_text
 from copypump.engine.origin import Origin, is_raw, plan_origin
 from copypump.engine.refusals import Refusals
-from copypump.engine.rejects.planned import Rejecting, plan_rejecting
 from copypump.engine.reshape import Decoding
 from copypump.engine.sink import cast_on_target, staged
 from copypump.engine.splits import Chunk, Split, choose_split
@@ -43,6 +42,7 @@ from copypump.transforms import Transform
 
 if TYPE_CHECKING:
     from copypump.engine.preview import Preview
+    from copypump.engine.rejects.planned import Rejecting
 
 INFINITE_INTERVALS = 170000  # the server version that they came with
 
@@ -206,7 +206,13 @@ def _make_plan(
     run = (options.run_id or new_run_id()) if many else ""
     landing = Landing(target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run)
     loading = surround(landing, make_loading(landing))
-    rejecting = plan_rejecting(target, destination, mapping, loading, options, run or new_run_id(), many=many)
+    rejecting = None
+    if options.on_error == REJECT:
+        from copypump.engine.rejects.planned import plan_rejecting
+
+        rejecting = plan_rejecting(
+            target, destination, mapping, loading, options, run or new_run_id(), many=many
+        )
     hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)}
     if transform is not None and transform.checks:
         hidden |= set(_checked(transform, origin.columns, fields, unread, output))

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from copypump.engine.destination import check_landing
 from copypump.engine.fingerprint import loaded_split
 from copypump.engine.itself import refuse_itself, watched
 from copypump.engine.landing import begin_landing, finish_landing
-from copypump.engine.ledger import Record
 from copypump.engine.moving import Attempt, OnProgress, move_rows
 from copypump.engine.options import Options
 from copypump.engine.origin import begin_origin
@@ -31,6 +31,9 @@ from copypump.postgres.session import Session, Where
 from copypump.postgres.sizes import bytes_of
 from copypump.postgres.surroundings import indexes_of, triggers_of
 from copypump.transforms import Transform
+
+if TYPE_CHECKING:
+    from copypump.engine.ledger import Record
 
 log = logging.getLogger("copypump.run")
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from copypump.codec.convert import BrokenError, picked
 from copypump.codec.decoder import ROW_INDEX
 from copypump.errors import RefusedError, TransformError
-from copypump.transforms.expressions import Node, columns_of, compute, parse
 from copypump.transforms.finding import identity_of, load
 from copypump.transforms.promise import promise_of
 from copypump.transforms.rejecting import mask_of, opposite
 from copypump.transforms.returned import empty
 from copypump.transforms.wording import kind_of, name_of, near, place_of
+
+if TYPE_CHECKING:
+    from copypump.transforms.expressions import Node
 
 Function = Callable[[pa.RecordBatch], Any]
 
@@ -125,6 +127,8 @@ def _check(check: str | Function, pythonpath: Sequence[str]) -> _Expression | _F
     name = check.strip()
     if _REFERENCE.fullmatch(name):
         return _function(name, load(name, pythonpath))
+    from copypump.transforms.expressions import columns_of, parse  # most runs have no condition
+
     node = parse(name)
     return _Expression(name, columns_of(node), node)
 
@@ -168,6 +172,8 @@ class _Expression:
             ) from error
 
     def _compute(self, batch: pa.RecordBatch) -> Any:
+        from copypump.transforms.expressions import compute
+
         return compute(self.node, {name: batch.column(name) for name in self.columns})
 
 

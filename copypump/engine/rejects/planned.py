@@ -11,7 +11,7 @@ from copypump.codec.column import Column
 from copypump.engine.destination import Destination
 from copypump.engine.loading import Loading
 from copypump.engine.mapping import Mapping
-from copypump.engine.options import REJECT, Options
+from copypump.engine.options import Options
 from copypump.engine.rejects.blocks import BLOCK_BYTES, BlockTarget, in_block
 from copypump.engine.rejects.files import check_file
 from copypump.engine.rejects.landing import make_statements
@@ -97,15 +97,13 @@ def plan_rejecting(
     run: str,
     *,
     many: bool,
-) -> Rejecting | None:
-    """Decide how bad rows are rejected; None where they abort the run.
+) -> Rejecting:
+    """Decide how bad rows are rejected, as the options want it.
 
     Raises:
         RefusedError: the mode, or the way of the rows into the target, does not go with it.
 
     """
-    if options.on_error != REJECT:
-        return None
     mode = options.load_mode
     if mode is not None and mode.keyed:
         raise RefusedError(
