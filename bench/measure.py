@@ -12,6 +12,10 @@ from statistics import median
 
 ROOT = Path(__file__).parents[1]
 
+# Python may keep what it compiled, as it does where a user installed it. Where it may not, copypump compiles all
+# of itself at each start: 0.13 s of CPU more.
+KEEPING = {"PYTHONDONTWRITEBYTECODE": ""}
+
 
 class FailedError(Exception):
     """A measured command failed, or took too long; the message is what it said."""
@@ -57,7 +61,7 @@ def run(
     """
     job = {
         "commands": [list(command) for command in commands],
-        "environment": dict(environment or {}),
+        "environment": {**KEEPING, **(environment or {})},
         "interval": interval,
         "timeout": timeout,
     }

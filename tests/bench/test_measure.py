@@ -64,3 +64,8 @@ def test_what_takes_too_long_is_ended() -> None:
 def test_the_environment_is_given() -> None:
     check = "import os, sys; sys.exit(os.environ['OF_OURS'] != 'yes')"
     run(python(check), environment={"OF_OURS": "yes"})
+
+
+def test_python_may_keep_what_it_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    run([sys.executable, "-c", "import sys; sys.exit(sys.dont_write_bytecode)"])
