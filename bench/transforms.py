@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -9,6 +11,8 @@ import pyarrow.compute as pc
 YEAR = pa.scalar(1, pa.int32())
 KEPT = pa.scalar(0.8)
 WHOLE = pa.scalar(1, pa.decimal128(1, 0))
+HALF_CENT = pa.scalar(Decimal("0.0050"), pa.decimal128(5, 4))
+CENTS = pa.decimal128(30, 2)
 
 
 def people(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -23,7 +27,9 @@ def lineitem(batch: pa.RecordBatch) -> pa.RecordBatch:
     """W2: price * (1 - discount), rounded to 2 places half away from zero, as the server's round(x, 2)."""
     at = batch.schema.get_field_index("l_extendedprice")
     exact = pc.multiply(batch.column(at), pc.subtract(WHOLE, batch.column("l_discount")))
-    price = pc.round(exact, 2, round_mode="half_towards_infinity")
+    # No price is below zero, and of what is not, this is pc.round(exact, 2, "half_towards_infinity"), which took
+    # 59 ns a row in place of 23.
+    price = pc.cast(pc.add(exact, HALF_CENT), CENTS, safe=False)
     return batch.set_column(at, "l_extendedprice", price)
 
 
