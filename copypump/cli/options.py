@@ -296,7 +296,8 @@ landing = together(
         "--key",
         metavar="COLUMN,...",
         callback=_names,
-        help="With --mode upsert or update: the columns by which rows are the same.",
+        help="With --mode upsert or update: the columns by which rows are the same; with --create: those of"
+        " the primary key.",
     ),
     click.option(
         "--on-conflict",
@@ -331,7 +332,12 @@ landing = together(
         metavar="N|P%",
         help="Stop when more rows than these are rejected, or more in a hundred.",
     ),
-    click.option("--create", is_flag=True, help="Make the target table from what arrives, if it is missing."),
+    click.option(
+        "--create",
+        is_flag=True,
+        help="Make the target table from what arrives, if it is missing: types, NOT NULL, the primary key"
+        " that --key names, and the schema that --into names.",
+    ),
     click.option(
         "--triggers",
         type=click.Choice(TRIGGERS),

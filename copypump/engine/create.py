@@ -2,14 +2,15 @@
 
 A column that has a source column's name has that column's PostgreSQL type where the output fits it; so has,
 of other Arrow data, one whose metadata still tells the type that it had. Else the type follows from Arrow.
-The target itself says what each type is there, so one that it lacks is found before anything is written;
-nothing stands in for it unless the user says so.
+It is NOT NULL where the source's is, or for what a transform returns, where the field is not nullable; the
+columns of the key are the primary key. The target itself says what each type is there, so one that it lacks
+is found before anything is written; nothing stands in for it unless the user says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from copypump.codec.types import INTERVAL
 from copypump.errors import RefusedError, Side
 from copypump.postgres.extensions import Extension, find_type, is_available
 from copypump.postgres.names import parse_name, show_name
-from copypump.postgres.query import describe_query
+from copypump.postgres.query import describe_query, parse
 from copypump.postgres.session import Session
 from copypump.postgres.types import load_types
 
@@ -170,7 +171,9 @@ def created_columns(
     columns |= _described(target, following)
     order = [column.name for column in stream if column.name in columns]
     order += [field.name for field in output if field.name not in sources]
-    made_columns = tuple(columns[name] for name in dict.fromkeys(order))
+    required = {column.name for column in (stream[index] for index in unread) if column.not_null}
+    required = (required - made) | {field.name for field in output if not field.nullable}
+    made_columns = tuple(replace(columns[name], not_null=name in required) for name in dict.fromkeys(order))
     if len(made_columns) > MAX_COLUMNS:
         raise RefusedError(
             f"{len(made_columns):,} columns, and a table has at most {MAX_COLUMNS:,}",
@@ -181,12 +184,44 @@ def created_columns(
     return made_columns
 
 
-def create_statement(name: Sequence[str], columns: Sequence[Column]) -> sql.Composed:
-    """CREATE TABLE of columns as `created_columns` describes them."""
-    body = sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.declared)) for column in columns
-    )
-    return sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(*name), body)
+def with_key(
+    target: Session, columns: Sequence[Column], key: Sequence[str], table: str
+) -> tuple[Column, ...]:
+    """The columns with those of the primary key NOT NULL.
+
+    Raises:
+        RefusedError: one of the key is not there, or has a type that the target does not order.
+
+    """
+    names = {column.name: column for column in columns}
+    for name in key:
+        column = names.get(name)
+        fault = "is not among the columns that arrive"
+        if column is not None:
+            query = sql.SQL("SELECT FROM (SELECT NULL::{} AS value) AS k ORDER BY k.value")
+            try:
+                parse(target, query.format(sql.SQL(column.declared)).as_string())
+            except RefusedError:
+                fault = f"has a type that cannot be ordered: {column.declared}"
+            else:
+                continue
+        raise RefusedError(f"the key {fault}", side=Side.TARGET, table=table, column=name)
+    return tuple(replace(column, not_null=column.not_null or column.name in key) for column in columns)
+
+
+def create_statement(name: Sequence[str], columns: Sequence[Column], key: Sequence[str] = ()) -> sql.Composed:
+    """CREATE TABLE of columns as `created_columns` and `with_key` describe them."""
+    parts = [
+        sql.SQL("{} {}{}").format(
+            sql.Identifier(column.name),
+            sql.SQL(column.declared),
+            sql.SQL(" NOT NULL" if column.not_null else ""),
+        )
+        for column in columns
+    ]
+    if key:
+        parts.append(sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, key))))
+    return sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(*name), sql.SQL(", ").join(parts))
 
 
 def _keeps(source: Column, offered: pa.DataType) -> bool:

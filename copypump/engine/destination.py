@@ -10,7 +10,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from copypump.codec.column import Column
-from copypump.engine.create import create_statement, created_columns
+from copypump.engine.create import create_statement, created_columns, with_key
 from copypump.engine.mapping import Mapping
 from copypump.engine.modes import MODES, LoadMode
 from copypump.engine.options import Options
@@ -23,6 +23,7 @@ from copypump.postgres.catalog import (
     has_rows,
     lacking_insert,
     may_create,
+    may_create_schemas,
     row_security_applies,
     takes_insert,
 )
@@ -68,10 +69,20 @@ def plan_destination(
     if table is not None:
         return Destination(str(table), table, table.columns, None, table.qualified)
     columns = created_columns(target, stream, unread, output, options.target_name, extensions)
+    key = options.key or ()
+    columns = with_key(target, columns, key, options.target_name)
     schema, plain = parse_name(options.target_name)
     parts = (plain,) if schema is None else (schema, plain)
     display = quote_name(plain) if schema is None else show_name(schema, plain)
-    return Destination(display, None, columns, create_statement(parts, columns), sql.Identifier(*parts))
+    create = create_statement(parts, columns, key)
+    if schema is not None and not _is_own(schema) and may_create(target, schema)[0] is None:
+        create = sql.SQL("CREATE SCHEMA {} {}").format(sql.Identifier(schema), create)
+    return Destination(display, None, columns, create, sql.Identifier(*parts))
+
+
+def _is_own(schema: str | None) -> bool:
+    """Whether it is the session's own schema, which may be yet to be made."""
+    return schema == "pg_temp"
 
 
 def check_landing(
@@ -127,16 +138,24 @@ def _check_kind(target: Session, table: Table, mode: LoadMode | None) -> None:
 
 def _check_create(target: Session, destination: Destination, options: Options) -> None:
     schema, _ = parse_name(options.target_name)
-    if schema == "pg_temp":  # the session's own, which may be yet to be made
+    if _is_own(schema):
         return
     found, allowed = may_create(target, schema)
-    if found is None:
+    if found is None and schema is None:
         raise RefusedError(
-            f"there is no schema {quote_name(schema)}" if schema else "no schema of the search_path is there",
+            "no schema of the search_path is there",
             side=Side.TARGET,
             table=destination.name,
-            hint="name one that is there with --into SCHEMA.NAME",
+            hint="name one with --into SCHEMA.NAME",
         )
+    if found is None:
+        if not may_create_schemas(target):
+            raise _denied(
+                f"there is no schema {quote_name(str(schema))}, and the role lacks CREATE on the database, to"
+                " make it",
+                destination.name,
+            )
+        return
     if not allowed:
         raise _denied(f"the role lacks CREATE, or USAGE, on the schema {quote_name(found)}", destination.name)
 

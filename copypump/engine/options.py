@@ -69,11 +69,12 @@ class PumpOptions(TypedDict, total=False):
             `age >= 0`; or a function (or the `"module:function"` name of one) from a batch to one boolean a
             row, true for a good one.
         mode: a name in `engine.modes.MODES`; without it the target must be empty.
-        key: with a mode that merges, the columns by which rows are the same.
+        key: with a mode that merges, the columns by which rows are the same; with `create`, those of the
+            primary key of the table that is made.
         on_conflict: with mode upsert, what becomes of a row whose key is there: "update" or "nothing".
         dedupe: with a mode that merges, which of the source's rows of one key lands: "first:COLUMN" or
             "last:COLUMN", by that column's order. Without it, a key that two rows have is an error.
-        create: make the target table from the output schema if it is missing.
+        create: make the target table from the output schema if it is missing, and its schema if that is.
         triggers: what becomes of the target's triggers while rows land: "keep"; "disable-user" them, in the
             transaction of the rows; or "replica": the run's sessions do as a replica's (
             session_replication_role), which switches foreign keys off, too; these are checked at the end.
@@ -279,13 +280,14 @@ class Options:
     def _check_key(self) -> None:
         mode = self.load_mode
         if mode is None or not mode.keyed:
-            for name in ("key", "dedupe"):
-                if getattr(self, name) is not None:
-                    keyed = " and ".join(each.name for each in MODES.values() if each.keyed)
-                    raise UsageError(f"{name} goes with the modes {keyed}")
+            keyed = " and ".join(each.name for each in MODES.values() if each.keyed)
+            if self.dedupe is not None:
+                raise UsageError(f"dedupe goes with the modes {keyed}")
+            if self.key is not None and not self.create:
+                raise UsageError(f"key goes with the modes {keyed}, and with create")
         elif not self.key:
             raise UsageError(f"mode {mode.name} needs key: the columns by which rows are the same")
-        elif len(set(self.key)) < len(self.key):
+        if self.key is not None and len(set(self.key)) < len(self.key):
             raise UsageError("key names a column twice")
         if self.on_conflict not in CONFLICTS:
             raise UsageError(f"on_conflict is one of {', '.join(CONFLICTS)}, not {self.on_conflict!r}")

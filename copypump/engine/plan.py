@@ -9,7 +9,7 @@ import collections.abc
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -178,7 +178,8 @@ def _make_plan(
     check_records(origin, unread, output)
 
     extensions = extensions_of(source, [column.type for column in origin.columns])
-    destination = plan_destination(target, options, table, origin.columns, unread, output, extensions)
+    stream = [replace(c, not_null=c.not_null and c.name not in nullable) for c in origin.columns]
+    destination = plan_destination(target, options, table, stream, unread, output, extensions)
     names = [origin.columns[index].name for index in unread]
     cast = cast_on_target(destination, options.as_text, names, output)
     with refusals.collecting():
@@ -435,4 +436,8 @@ def _warnings(origin: Origin, destination: Destination, mode: LoadMode | None) -
     landing = destination.table
     if landing is not None and landing.has_rules and (mode is None or mode.copies):
         warnings.append(f"{landing} has rules, which COPY does not fire")
+    if landing is not None and landing.kind == "r" and landing.has_children:
+        warnings.append(
+            f"{landing} has inheritance children, whose rows stay as they are: rows land in itself"
+        )
     return tuple(warnings)

@@ -226,6 +226,12 @@ SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'CREATE')
     return found[0] if found else (None, False)
 
 
+def may_create_schemas(session: Session) -> bool:
+    """Whether the role may make schemas in this database."""
+    query = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
+    return bool(session.execute(query)[0][0])
+
+
 def lock_table(table: Table, *, nowait: bool = False) -> sql.Composable | None:
     """Give what locks the table in ACCESS SHARE mode until the transaction ends; None where nothing can.
 

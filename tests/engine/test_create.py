@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 import copypump
+from copypump.engine import api
 from copypump.engine.create import SQL_TYPES, sql_type
-from copypump.errors import CopypumpError, RefusedError
+from copypump.errors import CopypumpError, RefusedError, UsageError
 from tests.conftest import Pair
 from tests.engine.conftest import wire
 from tests.servers import sql
@@ -324,3 +325,97 @@ def test_columns_without_a_past(database: str) -> None:
     assert made(database) == {name: type_ for name, (type_, _, _) in columns.items()}
     for name, (_, _, values) in columns.items():
         assert sql(database, f"SELECT {name}::text FROM made") == [(value,) for value in values]
+
+
+# NOT NULL, keys and schemas ------------------------------------------------------------------------------
+
+REQUIRED = "SELECT attname::text FROM pg_attribute WHERE attrelid = 'made'::regclass AND attnum > 0 AND attnotnull ORDER BY 1"
+KEY = (
+    "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'made'::regclass AND contype = 'p'"
+)
+
+
+@pytest.fixture
+def required(pair: Pair) -> Pair:
+    sql(pair.src, 'CREATE TABLE t (id int NOT NULL, "Of" int NOT NULL, name text, at timestamp NOT NULL)')
+    sql(pair.src, "INSERT INTO t SELECT i, i % 2, NULL, 'infinity' FROM generate_series(1, 30) i")
+    return pair
+
+
+@pytest.mark.parametrize("way", ["pump", "read and write"])
+def test_not_null_survives(required: Pair, way: str) -> None:
+    if way == "pump":
+        copypump.pump(required.src, required.dst, table="t", into="made", create=True)
+    else:
+        with copypump.read(required.src, table="t") as batches:
+            copypump.write(required.dst, "made", batches, create=True)
+    assert sql(required.dst, REQUIRED) == [("Of",), ("at",), ("id",)]
+
+
+def test_not_null_is_what_a_transform_says(required: Pair) -> None:
+    """Of a field that it makes anew nothing is known; what it does not read is as it was."""
+
+    @copypump.reads("id")
+    def anew(batch: pa.RecordBatch) -> pa.RecordBatch:
+        made = {name: batch.column(name) for name in batch.schema.names}
+        ids = pa.array([None] * batch.num_rows, pa.int32())
+        return pa.RecordBatch.from_pydict(made | {"id": ids})
+
+    copypump.pump(required.src, required.dst, table="t", into="made", create=True, transform=anew)
+    assert sql(required.dst, REQUIRED) == [("Of",), ("at",)]
+
+
+def test_what_may_become_null_is_not_required(required: Pair) -> None:
+    copypump.pump(
+        required.src, required.dst, table="t", into="made", create=True, transform=lambda batch: batch,
+        on_unrepresentable={"at": "null"},
+    )  # fmt: skip
+    assert sql(required.dst, REQUIRED) == [("Of",), ("id",)]
+    assert sql(required.dst, "SELECT count(*) FROM made WHERE at IS NULL") == [(30,)]
+
+
+@pytest.mark.parametrize("words", [{}, {"run_id": "r"}], ids=["one", "ledger"])
+def test_the_primary_key(required: Pair, words: dict[str, Any]) -> None:
+    job: dict[str, Any] = {"table": "t", "into": "made", "create": True, "key": ["Of", "id"]} | words
+    copypump.pump(required.src, required.dst, **job)
+    assert sql(required.dst, KEY) == [('PRIMARY KEY ("Of", id)',)]
+    assert sql(required.dst, "SELECT count(*) FROM made") == [(30,)]
+
+
+def test_a_key_that_two_rows_have(required: Pair) -> None:
+    with pytest.raises(CopypumpError) as error:
+        copypump.pump(required.src, required.dst, table="t", into="made", create=True, key=["Of"])
+    assert error.value.sqlstate == "23505"
+    assert sql(required.dst, "SELECT to_regclass('made')") == [(None,)]
+    report = copypump.pump(
+        required.src, required.dst, table="t", into="made", create=True, key=["Of"], on_error="reject"
+    )
+    assert (report.rows_written, report.tally.rejected) == (2, 28)
+
+
+def test_keys_that_cannot_be(required: Pair) -> None:
+    sql(required.src, "ALTER TABLE t ADD j json")
+    for key, match in (("nobody", "not among the columns"), ("j", "cannot be ordered: json")):
+        with pytest.raises(RefusedError, match=match) as error:
+            copypump.pump(required.src, required.dst, table="t", into="made", create=True, key=[key])
+        assert error.value.column == key
+    for options, match in (
+        ({"key": ["id", "id"], "create": True}, "twice"),
+        ({"key": ["id"]}, "with create"),
+    ):
+        with pytest.raises(UsageError, match=match):
+            copypump.pump(required.src, required.dst, table="t", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("words", [{}, {"run_id": "r"}], ids=["one", "ledger"])
+def test_the_schema_is_made(required: Pair, words: dict[str, Any]) -> None:
+    """In the transaction of the rows: with a load that fails it is gone."""
+    there = "SELECT count(*) FROM pg_namespace WHERE nspname = 'Old Shop'"
+    job: dict[str, Any] = {"table": "t", "into": '"Old Shop".made', "create": True}
+    with pytest.raises(CopypumpError):
+        copypump.pump(required.src, required.dst, **job, key=["Of"])
+    assert sql(required.dst, there) == [(0,)]
+    assert 'CREATE SCHEMA "Old Shop" CREATE TABLE' in api.plan(*required, **job).describe()
+    copypump.pump(required.src, required.dst, **job, **words)
+    assert sql(required.dst, 'SELECT count(*) FROM "Old Shop".made') == [(30,)]
+    copypump.pump(required.src, required.dst, **job | {"into": '"Old Shop".another'})

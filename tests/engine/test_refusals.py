@@ -343,12 +343,10 @@ def test_the_plan_refuses_where_no_table_can_be_made(limited: tuple[str, str, st
     src, admin, dst = limited
     sql(admin, 'CREATE SCHEMA "Inner"')
     options: Any = {"table": "people", "create": True}
-    for into in ('"Inner".new', "new"):
-        error = both_refuse(src, dst, **options, into=into)
+    for into, says in (('"Inner".new', "Inner"), ("new", "public"), ("nowhere.new", "nowhere")):
+        error = both_refuse(src, dst, **options, into=into)  # a schema that is missing would be made, too
         assert (error.exit_code, error.sqlstate) == (ExitCode.TARGET, "42501")
-    error = both_refuse(src, dst, **options, into="nowhere.new")
-    assert error.exit_code == ExitCode.REFUSED
-    assert '"nowhere"' in str(error)
+        assert says in str(error)
     sql(admin, 'GRANT CREATE ON SCHEMA "Inner" TO meek')
     assert both_refuse(src, dst, **options, into='"Inner".new').sqlstate == "42501"
     sql(admin, 'GRANT USAGE ON SCHEMA "Inner" TO meek')

@@ -123,6 +123,18 @@ def test_a_merge_at_the_end_of_many_chunks(ready: Pair, triggers: str) -> None:
     assert sql(ready.dst, STATES) == before
 
 
+def test_the_plan_says_which_fire(ready: Pair) -> None:
+    expected = {
+        "keep": {"plain", "user", "always", "late"},
+        "disable-user": set(),
+        "replica": {"replicas", "always"},
+    }
+    assert set(expected) == set(TRIGGERS)
+    for word, names in expected.items():
+        shown = api.plan(*ready, table="t", mode="append", triggers=word).as_dict()["target"]["triggers"]
+        assert {trigger["name"] for trigger in shown if trigger["enabled"]} == names
+
+
 def test_many_chunks_by_replica(ready: Pair) -> None:
     pump(ready, "replica", **MANY)
     assert landed(ready.dst) == ROWS
