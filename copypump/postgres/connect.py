@@ -70,7 +70,12 @@ def connect(dsn: str, side: Side, *, interrupt: Interrupt | None = None) -> Conn
         raise UsageError(one_line(str(connection)), side=side)
     if isinstance(connection, psycopg.Error):
         kind = SourceError if side is Side.SOURCE else TargetError
-        error = kind(one_line(str(connection)), side=side, sqlstate=connection.sqlstate)
+        error = kind(
+            one_line(str(connection)),
+            side=side,
+            sqlstate=connection.sqlstate,
+            hint=f"see whether psql gets in with the DSN of the {side}: it connects in the same way",
+        )
         error.lost = connection.sqlstate is None
         raise error
     if isinstance(connection, BaseException):
