@@ -248,6 +248,27 @@ def exact(
 
 
 @main.command()
+@_servers
+@click.option("--rows", type=int, default=100_000, show_default=True, help="That are appended.")
+@click.option(
+    "--there",
+    type=int,
+    multiple=True,
+    default=(0, 100_000, 400_000),
+    show_default=True,
+    help="How many rows the table holds before; repeatable.",
+)
+@click.option("--runs", type=int, default=3, show_default=True, help="Of each way, in turn.")
+def indexes(src: str | None, dst: str | None, rows: int, there: tuple[int, ...], runs: int) -> None:
+    """Append to a table with three indexes, keeping and rebuilding them, in turn."""
+    from bench.indexes import lines
+
+    with _running(src, dst) as pair:
+        for line in lines(pair.src, pair.dst, rows, there, runs):
+            click.echo(line)
+
+
+@main.command()
 def readme() -> None:
     """Write the README's figures anew, from what bench/results holds."""
     path = ROOT / "README.md"

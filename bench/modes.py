@@ -100,10 +100,10 @@ def prepare(dsn: str, fill: str, rows: int) -> None:
         connection.execute("CHECKPOINT")
 
 
-def digest(dsn: str) -> object:
+def digest(dsn: str, table: str = TABLE) -> object:
     """What the table holds, whatever its order."""
     with psycopg.connect(dsn) as connection:
-        query = f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {TABLE} AS t"
+        query = f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {table} AS t"
         return connection.execute(query.encode()).fetchone()
 
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 import click
 
 from copypump.cli import options, output
+from copypump.engine.options import REBUILD
 
 
 @click.command(short_help="Take a run out of the ledger.")
 @click.argument("run", metavar="RUN")
 @options.target
 @options.ledger
-def forget(run: str, dst: str, ledger_schema: str) -> None:
+@click.option(
+    "--indexes",
+    type=click.Choice((REBUILD, "leave")),
+    help="What becomes of indexes that the run has dropped (--indexes rebuild) and not made again: they are"
+    " made now; or left out, and the statements that make them are printed. Without it, such a run is not"
+    " forgotten.",
+)
+def forget(run: str, dst: str, ledger_schema: str, indexes: str | None) -> None:
     """Take RUN out of the ledger on the target; the rows that it landed stay.
 
     Tables that are its own, such as those in which rows were staged, are dropped.
     """
     from copypump.engine import history  # not before: help must not wait for psycopg
 
-    history.forget(run, dst, ledger_schema)
+    if left := history.forget(run, dst, ledger_schema, indexes=indexes):
+        output.result("\n".join(f"{statement};" for statement in ("BEGIN", *left, "COMMIT")))
     output.result(f"forgotten: {run}")

@@ -23,8 +23,11 @@ from copypump.engine.options import (
     DEFAULT_CHUNK_BYTES,
     DEFAULT_LEDGER,
     DEFAULT_RETRIES,
+    INDEXES,
+    KEEP,
     MAX_BATCH_BYTES,
     MAX_JOBS,
+    MAX_MAINTENANCE,
     ON_ERROR,
     SEQUENCES,
     SYNCHRONOUS,
@@ -143,6 +146,11 @@ def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 def _chunk_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
     """Read the bytes of a chunk, of which there is no highest number."""
     return _size(ctx, param, value, 1 << 62)
+
+
+def _memory(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Read the bytes of maintenance_work_mem."""
+    return None if value is None else _size(ctx, param, value, MAX_MAINTENANCE)
 
 
 def _dedupe(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -331,6 +339,22 @@ landing = together(
         "--max-rejects",
         metavar="N|P%",
         help="Stop when more rows than these are rejected, or more in a hundred.",
+    ),
+    click.option(
+        "--indexes",
+        type=click.Choice(INDEXES),
+        default=KEEP,
+        show_default=True,
+        help="Keep the target's; or rebuild: drop those that the load does not need, with unique constraints"
+        " and foreign keys, and make them again once all rows are there, up to --jobs at once. The plan says"
+        " which, and why not others.",
+    ),
+    click.option(
+        "--maintenance-work-mem",
+        metavar="SIZE",
+        callback=_memory,
+        help="Memory of the server for making one index, with --indexes rebuild or --mode replace; by default"
+        " what the server is set to.",
     ),
     click.option(
         "--create",

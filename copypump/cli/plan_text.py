@@ -12,7 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from copypump.cli.output import PLAIN_WIDTH, megabytes
-from copypump.engine.description import column_line, left_line, more_statements, split_line, transaction_line
+from copypump.engine.description import (
+    column_line,
+    index_lines,
+    left_line,
+    more_statements,
+    split_line,
+    transaction_line,
+)
 from copypump.errors import printable
 
 MOST_CHUNKS = 12  # a longer list tells nothing more; --json has it whole
@@ -78,6 +85,7 @@ class _Writer:
             "gives": _fields(transform.get("output", ())),
             "checks": "\n".join(transform.get("checks", ())),
             "rejects": _rejects(shown["rejects"]),
+            "indexes": "\n".join(index_lines(shown)),
             "batches": f"up to {batches['rows']:,} rows, about {megabytes(batches['bytes'])}",
             "split": split_line(shown),
             "ledger": ""

@@ -62,8 +62,15 @@ def take_up(means: Means, record: Record, new_snapshot: bool) -> Begun:
         landed = find_table(session, plan.destination.name)
         if landed is None:
             raise RefusedError("the table is gone", side=Side.TARGET, table=plan.destination.name)
-        if ledger.read(session, plan.run).status == "done":  # by whom we have waited for
+        now = ledger.read(session, plan.run)
+        if now.status == "done":  # by whom we have waited for
             raise RefusedError(f"the run {plan.run} is done", side=Side.TARGET)
+        if now.notes != record.notes:  # by which the plan was made
+            raise RefusedError(
+                f"another process has taken the run {plan.run} further meanwhile",
+                side=Side.TARGET,
+                hint=f"copypump resume {plan.run}, once more",
+            )
         check_same(plan.run, record.fingerprint, fingerprint(plan, landed))
         epoch = ledger.take_up(session, plan.run)
         done = list(ledger.chunks(session, plan.run).values())

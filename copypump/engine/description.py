@@ -16,6 +16,8 @@ which none is taken away or changes its meaning as long as `version` stays the s
     batches       rows, bytes
     split         name, why, stable, workers, bytes, chunks (number, label, bytes)
     ledger        null, or schema and run (made_up: it will have another name)
+    indexes       null where they are kept, or rebuilt (what is dropped, and made again), kept (name, why),
+                  the bytes of rows that are there and that are coming (null: unknown), pays, rule
     rejects       null, or where bad rows go: table, run, file
     transactions  in the order in which they begin: name, side, times, ledger, statements; copies (what each
                   chunk gives to it), refused (what is done for each block of rows that the target refuses)
@@ -44,6 +46,7 @@ from copypump.engine.plan import Plan
 from copypump.engine.script import script
 from copypump.errors import Side
 from copypump.postgres.catalog import KINDS, Table
+from copypump.postgres.names import show_name
 from copypump.postgres.session import BEGIN_SOURCE, BEGIN_TARGET, opening
 
 VERSION = 1
@@ -78,6 +81,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "transform": _transform(plan),
         "columns": [_column(plan, mapped) for mapped in plan.mapping.mapped],
         "left_out": list(_left_out(plan)),
+        "indexes": _indexes(plan),
         "rejects": plan.rejecting.as_dict() if plan.rejecting else None,
         "batches": {"rows": plan.options.batch_rows, "bytes": plan.options.batch_bytes},
         "split": {
@@ -116,6 +120,14 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         if plan.preview
         else None,
     }
+
+
+def _indexes(plan: Plan) -> dict[str, Any] | None:
+    rebuilding = plan.loading.indexes
+    if rebuilding is None:
+        return None
+    coming = plan.around.source_bytes if plan.around and plan.options.where is None else None
+    return rebuilding.as_dict(coming)
 
 
 def _kind(table: Table | None, otherwise: str) -> str:
@@ -261,6 +273,7 @@ def describe(plan: Plan) -> str:
         f"transform {', '.join(transform['functions']) or 'none'}",
         *(f"check     {check}" for check in transform["checks"]),
         *(plan.rejecting.describe() if plan.rejecting else ()),
+        *(f"indexes   {line}" for line in index_lines(shown)),
         f"batches   up to {shown['batches']['rows']:,} rows, about {shown['batches']['bytes']:,} bytes",
         f"split     {split_line(shown)}",
     ]
@@ -286,6 +299,22 @@ def more_statements(transaction: dict[str, Any]) -> list[str]:
     copies = [transaction["copies"]] if transaction["copies"] else []
     refused = transaction["refused"]
     return [*copies, *(["-- for each block that is refused:"] if refused else []), *refused]
+
+
+def index_lines(shown: dict[str, Any]) -> list[str]:
+    """Write what becomes of the target's indexes; nothing where all are kept."""
+    indexes = shown["indexes"]
+    if indexes is None:
+        return []
+    rebuilt = ", ".join(map(show_name, indexes["rebuilt"]))
+    lines = [f"dropped, and made again: {rebuilt or 'none'}"]
+    lines += [f"kept: {show_name(kept['name'])}, as {kept['why']}" for kept in indexes["kept"]]
+    if rebuilt and indexes["pays"] is not None:
+        words = "expected to pay" if indexes["pays"] else "not expected to pay"
+        lines.append(
+            f"{words}, as {indexes['coming']:,} bytes come to {indexes['there']:,}: {indexes['rule']}"
+        )
+    return lines
 
 
 def split_line(shown: dict[str, Any]) -> str:

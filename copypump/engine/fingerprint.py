@@ -20,6 +20,8 @@ FREE = frozenset(
         "lock_timeout",
         "sequences",
         "synchronous_commit",
+        "indexes",
+        "maintenance_work_mem",
         "jobs",
         "retries",
         "batch_rows",

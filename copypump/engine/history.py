@@ -10,13 +10,15 @@ from typing import Any
 from psycopg import sql
 
 from copypump.engine.ledger import Committed, Ledger, Record, RunState, hold_run
-from copypump.engine.options import DEFAULT_LEDGER
-from copypump.errors import Side
+from copypump.engine.options import DEFAULT_LEDGER, REBUILD
+from copypump.errors import Side, UsageError
 from copypump.postgres.commit import commit
 from copypump.postgres.session import Session, Where
 
 # Under this name a run keeps, in its notes, the tables that are its own: a list of names as SQL writes them.
 TABLES = "tables"
+
+LEAVE = "leave"  # what becomes of indexes that a run owes, beside REBUILD
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +68,39 @@ def recorded(run: str, dst: Where, ledger_schema: str = DEFAULT_LEDGER) -> Recor
         return Ledger(ledger_schema).read(session, run)
 
 
-def forget(run: str, dst: Where, ledger_schema: str = DEFAULT_LEDGER) -> None:
+def forget(
+    run: str, dst: Where, ledger_schema: str = DEFAULT_LEDGER, *, indexes: str | None = None
+) -> tuple[str, ...]:
     """Take a run out of the ledger, with the tables that are its own; what it landed stays.
 
+    With `indexes`, a run that has dropped its target's and did not come to make them again is forgotten, too:
+    "rebuild" makes them, in the same transaction; "leave" leaves them out, and returns the statements that
+    would make them.
+
     Raises:
-        RefusedError: there is none of this name, or a process is at work on it.
+        RefusedError: there is none of this name, a process is at work on it, or it owes indexes.
+        TargetError: rows do not let them be made.
 
     """
-    ledger = Ledger(ledger_schema)
+    if indexes not in (None, REBUILD, LEAVE):
+        raise UsageError(f"indexes is {REBUILD} or {LEAVE}, not {indexes!r}")
+    ledger, left = Ledger(ledger_schema), tuple[str, ...]()
     with _opened(dst) as session:
-        record = ledger.read(session, run)
+        ledger.read(session, run)
         hold_run(session, run)
+        record = ledger.read(session, run)
+        if record.status != "done" and record.notes:
+            from copypump.engine.around.rebuilding import owed  # not before: few runs owe anything
+
+            debt = owed(session, run, record.notes)
+            if debt is not None and indexes is None:
+                raise debt.refusal()
+            if debt is not None and indexes == REBUILD:
+                debt.rebuild(session)
+            elif debt is not None:
+                left = debt.statements
         for table in record.notes.get(TABLES, []):
             session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.SQL(table)))
         ledger.forget(session, run)
         commit(session)
+    return left

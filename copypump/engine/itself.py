@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from copypump.engine.plan import Plan
-from copypump.errors import RefusedError
+from copypump.errors import RefusedError, Side
 from copypump.postgres.catalog import holds_lock
 from copypump.postgres.interrupt import Aborted, Interrupt
 from copypump.postgres.session import Session
@@ -27,6 +27,15 @@ def refuse_itself(source: Session, target: Session, plan: Plan) -> None:
     table = plan.origin.table
     if (table is not None and table.oid == landing.oid) or holds_lock(target, source.backend_pid(), landing):
         raise _same_table(f"{plan.origin.name} reads {landing}", plan)
+    for other in plan.loading.locked:
+        if (table is not None and table.oid == other.oid) or holds_lock(target, source.backend_pid(), other):
+            raise RefusedError(
+                f"{plan.origin.name} reads {other}, which dropping a foreign key of the target locks against"
+                " all readers: the run would wait for itself",
+                side=Side.TARGET,
+                table=plan.destination.name,
+                hint="--indexes keep leaves it as it is",
+            )
 
 
 @contextmanager

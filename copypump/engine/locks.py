@@ -99,6 +99,8 @@ def locks(plan: Plan, transactions: Sequence[Transaction]) -> Iterator[Lock]:
                     found[table] = mode
         if dropping:
             found |= dict.fromkeys(referred, "ACCESS EXCLUSIVE")
+        if any(" DROP CONSTRAINT " in statement for statement in transaction.statements):
+            found |= {other.qualified.as_string(): "ACCESS EXCLUSIVE" for other in plan.loading.locked}
         for table, mode in found.items():
             lock = Lock(transaction.side, table, mode, MODES[mode], _until(transaction, plan))
             if not _OURS.search(table) and table not in own | made and lock not in seen:

@@ -30,6 +30,10 @@ DEFAULT_RETRIES = 5
 DEFAULT_LEDGER = "copypump"
 AUTO = "auto"
 ABORT, REJECT = ON_ERROR = ("abort", "reject")
+KEEP, REBUILD = INDEXES = ("keep", "rebuild")
+# What the server takes for maintenance_work_mem, in bytes (src/backend/utils/misc/guc_tables.c).
+MIN_MAINTENANCE = 1 << 20
+MAX_MAINTENANCE = (1 << 31) - 1 << 10
 AUTO_JOBS = 4  # the most that "auto" chooses: the servers have others to serve
 MAX_JOBS = 256
 WORKERS = ("threads", "processes")
@@ -85,6 +89,9 @@ class PumpOptions(TypedDict, total=False):
             as long as it takes.
         synchronous_commit: whether chunks wait at their COMMIT until it is on the target's disk: "on" or
             "off"; without it, as the target is set. Whatever builds on them waits.
+        indexes: "keep" the target's, or "rebuild" them: drop what the load does not need, with unique
+            constraints and foreign keys, and make it again once all rows are there.
+        maintenance_work_mem: bytes of memory for making one index, of those that a run makes.
         batch_rows: the most rows of one batch.
         batch_bytes: about how many wire bytes make one batch.
         types: the Arrow type to decode a column as, by column name, as `decimal128(18,4)` is written; or
@@ -129,6 +136,8 @@ class PumpOptions(TypedDict, total=False):
     analyze: bool
     lock_timeout: str | None
     synchronous_commit: str | None
+    indexes: str
+    maintenance_work_mem: int | None
     batch_rows: int
     batch_bytes: int
     types: Mapping[str, str]
@@ -198,6 +207,8 @@ class Options:
     analyze: bool = False
     lock_timeout: str | None = None
     synchronous_commit: str | None = None
+    indexes: str = KEEP
+    maintenance_work_mem: int | None = None
     batch_rows: int = DEFAULT_BATCH_ROWS
     batch_bytes: int = DEFAULT_BATCH_BYTES
     types: Mapping[str, str] = field(default_factory=dict)
@@ -254,9 +265,23 @@ class Options:
         if not 1 <= self.batch_bytes <= MAX_BATCH_BYTES:
             raise UsageError(f"batch_bytes must lie between 1 and {MAX_BATCH_BYTES:,}")
 
+        self._check_indexes()
         self._check_chunks()
         self._check_rejects()
         self._check_around()
+
+    def _check_indexes(self) -> None:
+        if self.indexes not in INDEXES:
+            raise UsageError(f"indexes is one of {', '.join(INDEXES)}, not {self.indexes!r}")
+        memory = self.maintenance_work_mem
+        if memory is None:
+            return
+        if self.indexes != REBUILD and not (self.load_mode and self.load_mode.new_table):
+            raise UsageError("maintenance_work_mem goes with indexes='rebuild', or mode replace")
+        if not MIN_MAINTENANCE <= memory <= MAX_MAINTENANCE:
+            raise UsageError(
+                f"maintenance_work_mem must lie between {MIN_MAINTENANCE:,} and {MAX_MAINTENANCE:,} bytes"
+            )
 
     def _check_rejects(self) -> None:
         if self.on_error not in ON_ERROR:
@@ -322,6 +347,12 @@ class Options:
     def lock_milliseconds(self) -> int:
         """How long a lock is waited for, 0 for ever (UsageError: that is no duration)."""
         return 0 if self.lock_timeout is None else milliseconds(self.lock_timeout)
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        """What gives a transaction the memory for making indexes; nothing where that is the server's own."""
+        size = self.maintenance_work_mem
+        return () if size is None else (f"SET LOCAL maintenance_work_mem = '{size >> 10}kB'",)
 
     @property
     def as_text(self) -> frozenset[str]:

@@ -131,12 +131,13 @@ def make_plan(
     options: Options,
     transform: Transform | None,
     decided: Split | None = None,
+    notes: collections.abc.Mapping[str, Any] | None = None,
     *,
     one_database: bool = False,
 ) -> Plan:
     """Decide one run of `options` between two sessions that stand in a transaction each, of `one_database`.
 
-    `decided` is how the source was cut when a run began that is now resumed.
+    `decided` is how the source was cut when a run began that is now resumed, `notes` what it has noted since.
 
     Raises:
         RefusedError: anything that cannot hold, before anything is written; with all `others` that can be
@@ -144,7 +145,7 @@ def make_plan(
 
     """
     with Refusals() as refusals:
-        return _make_plan(source, target, options, transform, decided, refusals, one_database)
+        return _make_plan(source, target, options, transform, decided, notes, refusals, one_database)
 
 
 def _make_plan(
@@ -153,6 +154,7 @@ def _make_plan(
     options: Options,
     transform: Transform | None,
     decided: Split | None,
+    notes: collections.abc.Mapping[str, Any] | None,
     refusals: Refusals,
     one_database: bool,
 ) -> Plan:
@@ -205,7 +207,9 @@ def _make_plan(
             check_landing(target, destination, mapping or Mapping(()), options, begun=decided is not None)
         raise refusals.error()
     run = (options.run_id or new_run_id()) if many else ""
-    landing = Landing(target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run)
+    landing = Landing(
+        target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run, notes=notes or {}
+    )
     loading = surround(landing, make_loading(landing))
     rejecting = None
     if options.on_error == REJECT:

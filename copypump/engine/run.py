@@ -67,7 +67,8 @@ def planned(
         )
         one_database = begin_both(source, target)
         decided = None if resumed is None else loaded_split(resumed.split)
-        plan = make_plan(source, target, options, transform, decided, one_database=one_database)
+        notes = None if resumed is None else resumed.notes
+        plan = make_plan(source, target, options, transform, decided, notes, one_database=one_database)
         with Refusals() as refusals:
             with refusals.collecting():
                 refuse_itself(source, target, plan)

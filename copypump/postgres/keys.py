@@ -70,15 +70,16 @@ def unique_indexes(session: Session, table: Table) -> list[Index]:
     ]
 
 
-def leads_an_index(session: Session, table: Table, columns: Collection[str]) -> bool:
-    """Whether a valid index of the table, which is not partial, begins with one of these columns."""
+def indexes_led_by(session: Session, table: Table, columns: Collection[str]) -> list[str]:
+    """The valid indexes of the table, but for partial ones, that begin with one of these columns."""
     query = """
-SELECT a.attname
+SELECT c.relname, a.attname
   FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
   JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) i.indrelid
                                 AND a.attnum OPERATOR(pg_catalog.=) i.indkey[0]
  WHERE i.indrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND i.indisvalid AND i.indpred IS NULL"""
-    return any(name in columns for (name,) in session.execute(query, [table.oid]))
+    return [name for name, column in session.execute(query, [table.oid]) if column in columns]
 
 
 def table_bytes(session: Session, table: Table) -> int:

@@ -48,6 +48,13 @@ def test_scaling(pair: Pair, tmp_path: Path) -> None:
     assert [(point["way"], point["x"]) for point in points] == [("psql | psql", 500), ("copypump", 500)]
 
 
+def test_indexes(pair: Pair) -> None:
+    sizes = ["--rows", "500", "--there", "0", "--there", "700", "--runs", "1"]
+    lines = call("bench", "indexes", "--src", pair.src, "--dst", pair.dst, *sizes).stdout.splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[-2:]]
+    assert [(row[0], row[-1]) for row in cells] == [("0", "yes"), ("700", "yes")]
+
+
 def test_peers() -> None:
     assert "| copypump-plain |" in call("bench", "peers").stdout
 

@@ -161,6 +161,17 @@ def test_which_lock_a_statement_takes(example: Pair, statement: str, table: str,
     assert (lock.table, lock.mode, lock.others) == (table, mode, LOCK_MODES[mode])
 
 
+def test_a_foreign_key_locks_both_tables(example: Pair) -> None:
+    plan = api.plan(example.src, example.dst, table="people", transform=people)
+    statement = (
+        'ALTER TABLE "s"."t" ADD CONSTRAINT "a ""( REFERENCES x" FOREIGN KEY (b, "c) REFERENCES y")'
+        ' REFERENCES "o"."u"(id) ON DELETE CASCADE'
+    )
+    found = locks(plan, [Transaction("load", Side.TARGET, ("BEGIN", statement, "COMMIT"))])
+    mode = "SHARE ROW EXCLUSIVE"
+    assert [(lock.table, lock.mode) for lock in found] == [('"s"."t"', mode), ('"o"."u"', mode)]
+
+
 def test_the_strongest_lock_of_a_transaction(example: Pair) -> None:
     plan = api.plan(example.src, example.dst, table="people", transform=people, mode="truncate")
     found = {(lock.side, lock.mode): lock.until for lock in locks(plan, [])}

@@ -116,6 +116,9 @@ JOBS = [
     pytest.param(
         {"into": "dates", "mode": "append", "types": {"name": "text"}, "transform": None}, id="cast"
     ),
+    pytest.param({"mode": "append", "indexes": "rebuild", "maintenance_work_mem": 1 << 20}, id="indexes-one"),
+    pytest.param({"mode": "append", "indexes": "rebuild", **MANY}, id="indexes-many"),
+    pytest.param({"mode": "upsert", "key": ["id"], "indexes": "rebuild", **MANY}, id="indexes-upsert-many"),
     pytest.param({"mode": "append", "analyze": True}, id="analyze-one"),
     pytest.param({"mode": "append", "analyze": True, **MANY}, id="analyze-many"),
     pytest.param({"mode": "truncate", "triggers": "disable-user"}, id="triggers-one"),

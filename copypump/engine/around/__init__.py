@@ -5,12 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 
 from copypump.engine.loading import Landing, Loading
+from copypump.engine.options import KEEP
 
 # Module and function by the name of the option, and the word of it that asks for nothing. In the order in
 # which they come after the load. Only what is wanted is imported.
 AROUND: dict[str, tuple[str, str, object]] = {
     "triggers": ("triggers", "add_triggers", "keep"),
     "synchronous_commit": ("synchronous", "add_synchronous_commit", None),
+    "indexes": ("indexes", "add_indexes", KEEP),
     "analyze": ("analyze", "add_analyze", False),
     "sequences": ("sequences", "add_sequences", "keep"),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections.abc
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from psycopg import sql
 
@@ -21,7 +21,11 @@ from copypump.engine.options import Options
 from copypump.engine.report import Tally
 from copypump.engine.sink import Sink
 from copypump.errors import TargetError
+from copypump.postgres.catalog import Table
 from copypump.postgres.session import Session
+
+if TYPE_CHECKING:
+    from copypump.engine.around.indexes import Rebuilding
 
 
 class Step(Protocol):
@@ -99,6 +103,8 @@ class Loading:
         warnings: what the user may not expect.
         into: the table in which rows land, where it is another than the target, and stands for it.
         named: what the user knows the parts of that table as, by the names that they have there.
+        locked: other tables than the target, which the load locks against all others.
+        indexes: what becomes of the target's indexes, where the run drops and makes them again.
         told: an error of the target's by the names that the user knows, where rows land in another table.
 
     """
@@ -112,6 +118,8 @@ class Loading:
     warnings: tuple[str, ...] = ()
     into: sql.Composable | None = None
     named: collections.abc.Mapping[str, str] = field(default_factory=dict)
+    locked: tuple[Table, ...] = ()
+    indexes: Rebuilding | None = None
     told: Callable[[TargetError], TargetError] = field(default=_as_it_is, compare=False)
 
     @property
@@ -138,6 +146,7 @@ class Landing:
         raw: text may be any bytes.
         many: chunks commit one by one, in transactions and sessions of their own.
         run: the run's name; "" where there is no ledger.
+        notes: what a run that is resumed has kept in the ledger.
 
     """
 
@@ -149,6 +158,7 @@ class Landing:
     raw: bool = False
     many: bool = False
     run: str = ""
+    notes: collections.abc.Mapping[str, Any] = field(default_factory=dict)
 
 
 MakeLoading = Callable[[Landing], Loading]

@@ -87,7 +87,7 @@ def replace(landing: Landing) -> Loading:
     return Loading(
         sink,
         prepare=tuple(prepare),
-        finish=_finish(target, definition, names, rejecting=rejecting),
+        finish=_finish(landing, definition, names, rejecting=rejecting),
         restart=(Execute(sql.SQL("TRUNCATE TABLE {}").format(sql.Identifier(*names.table))),),
         locks=True,  # by LIKE, against what would alter it
         tables=(quoted(names.table),),
@@ -148,7 +148,9 @@ def _refusing(definition: Definition, names: Names) -> Iterator[Step]:
         yield Patient(definition, names, reference_statements(definition, names))
 
 
-def _finish(target: Session, definition: Definition, names: Names, *, rejecting: bool) -> tuple[Phase, ...]:
+def _finish(landing: Landing, definition: Definition, names: Names, *, rejecting: bool) -> tuple[Phase, ...]:
+    target, memory = landing.target, landing.options.memory
+
     def statements(given: Iterable[str]) -> Statements:
         return Statements(definition, names, given)
 
@@ -157,7 +159,7 @@ def _finish(target: Session, definition: Definition, names: Names, *, rejecting:
         check.append(Patient(definition, names, reference_statements(definition, names)))
     check += [Referred(definition, names, row) for row in checked(definition)]
     left = index_statements(definition, names, refusing=False if rejecting else None)
-    indexes = tuple(statements(each) for each in left)
+    indexes = tuple(statements((*memory, *each)) for each in left)
     swap: list[Step] = []
     if any(referrer_locks(definition)):
         swap += [
@@ -172,7 +174,8 @@ def _finish(target: Session, definition: Definition, names: Names, *, rejecting:
     phases = (
         Phase("indexes", indexes, apart=True),
         Phase(
-            "constraints", (statements(constraint_statements(definition, names, exclusions=not rejecting)),)
+            "constraints",
+            (statements((*memory, *constraint_statements(definition, names, exclusions=not rejecting))),),
         ),
         Phase("check", tuple(check)),
         Phase("swap", tuple(swap)),

@@ -21,7 +21,7 @@ from copypump.engine.loading.merge import (
 )
 from copypump.engine.report import Tally
 from copypump.errors import RefusedError, Side, TargetError
-from copypump.postgres.keys import equality, leads_an_index, table_bytes, unique_indexes
+from copypump.postgres.keys import equality, indexes_led_by, table_bytes, unique_indexes
 from copypump.postgres.names import quote_name
 from copypump.postgres.session import Session
 from copypump.postgres.translate import told
@@ -60,7 +60,7 @@ def _warnings(landing: Landing, merge: Merge) -> list[str]:
             f"the key ({columns}) is not unique on the target: each row updates all that have its key"
         )
     size = table_bytes(target, table)
-    if size >= _LARGE and not leads_an_index(target, table, names):
+    if size >= _LARGE and not indexes_led_by(target, table, names):
         warnings.append(
             f"no index begins with a column of the key ({columns}): the merge reads {table} whole,"
             f" {size:,} bytes"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -142,6 +142,7 @@ SELECT to_jsonb(i) - '{{indexrelid,indrelid,indkey,indexprs,indpred,indcheckxmin
        || jsonb_build_object(
               'name', c.relname, 'printed', quote_ident(c.relname),
               'definition', pg_get_indexdef(c.oid), 'options', c.reloptions,
+              '_computed', i.indexprs IS NOT NULL OR i.indpred IS NOT NULL,
               'tablespace', {_TABLESPACE}, 'comment', obj_description(c.oid, 'pg_class'),
               'constraint', (SELECT k.conname FROM pg_constraint k
                               WHERE k.conindid = c.oid AND k.conrelid = $1 AND k.contype IN ('p', 'u', 'x')),
@@ -322,17 +323,23 @@ class Definition:
 
     def differences(self, other: Definition) -> list[str]:
         """What is not the same in another's: `part NAME (properties)`, and nothing of their values."""
-        found = []
-        for part in _QUERIES:
-            mine, theirs = _by_name(getattr(self, part)), _by_name(getattr(other, part))
-            for name in mine.keys() | theirs.keys():
-                a, b = mine.get(name, {}), theirs.get(name, {})
-                keys = [key for key in a.keys() | b.keys() if not _same(key, a.get(key), b.get(key))]
-                if keys := sorted(key for key in keys if not key.startswith("_")):
-                    found.append(f"{part.replace('_', ' ')} {name} ({', '.join(keys)})")
-            if list(mine) != list(theirs) and mine.keys() == theirs.keys():
-                found.append(f"{part.replace('_', ' ')} (their order)")
-        return sorted(found)
+        return sorted(
+            difference
+            for part in _QUERIES
+            for difference in differences_of(part, getattr(self, part), getattr(other, part))
+        )
+
+
+def differences_of(part: str, mine: Row | tuple[Row, ...], theirs: Row | tuple[Row, ...]) -> Iterator[str]:
+    """What is not the same in one part of two definitions; see `Definition.differences`."""
+    ours, others = _by_name(mine), _by_name(theirs)
+    for name in ours.keys() | others.keys():
+        a, b = ours.get(name, {}), others.get(name, {})
+        keys = [key for key in a.keys() | b.keys() if not _same(key, a.get(key), b.get(key))]
+        if keys := sorted(key for key in keys if not key.startswith("_")):
+            yield f"{part.replace('_', ' ')} {name} ({', '.join(keys)})"
+    if list(ours) != list(others) and ours.keys() == others.keys():
+        yield f"{part.replace('_', ' ')} (their order)"
 
 
 def _same(key: str, mine: Any, theirs: Any) -> bool:
@@ -356,11 +363,18 @@ def _by_name(part: Row | tuple[Row, ...]) -> dict[str, Row]:
 
 def read_definition(session: Session, oid: int) -> Definition | None:
     """Read the definition of a table (or of what else pg_class has under `oid`); None where it is gone."""
+    parts = read_parts(session, oid, _QUERIES)
+    relation = parts.pop("relation")
+    return Definition(oid, relation[0], **parts) if relation else None
+
+
+def read_parts(session: Session, oid: int, wanted: Iterable[str]) -> dict[str, tuple[Row, ...]]:
+    """Read some of the parts of a definition alone, by name; each is empty where the table is gone."""
     parts = {}
     with catalog_path(session):
-        for part, query in _QUERIES.items():
+        for part in wanted:
+            query = _QUERIES[part]
             if part == "publications" and session.server_version < 150000:
                 query = _PUBLICATIONS_14
             parts[part] = tuple(json.loads(row[0]) for row in session.execute(query, [oid]))
-    relation = parts.pop("relation")
-    return Definition(oid, relation[0], **parts) if relation else None
+    return parts

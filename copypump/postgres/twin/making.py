@@ -162,8 +162,8 @@ def _made_by(definition: Definition, index: Row) -> Row | None:
 def exclusion_statements(definition: Definition, names: Names) -> Iterator[str]:
     """The constraints that make their indexes themselves."""
     for index in definition.indexes:
-        if (constraint := _made_by(definition, index)) is not None:
-            yield from _constraint_of_index(definition, names, index, constraint)
+        if _made_by(definition, index) is not None:
+            yield from constraint_of_index(definition, names, index)
 
 
 def constraint_statements(definition: Definition, names: Names, *, exclusions: bool = True) -> Iterator[str]:
@@ -171,20 +171,11 @@ def constraint_statements(definition: Definition, names: Names, *, exclusions: b
 
     Without `exclusions` where these are there already.
     """
-    new, schema = quoted(names.table), names.table[0]
-    made = {each["conname"]: each for each in definition.constraints if each["contype"] in "pux"}
+    new = quoted(names.table)
     for index in definition.indexes:
-        name = names.parts["index", index["name"]]
-        constraint = made.get(index["constraint"])
-        if constraint is not None and (exclusions or _made_by(definition, index) is None):
-            yield from _constraint_of_index(definition, names, index, constraint)
-        for number, target in index["statistics"] or ():
-            yield f"ALTER INDEX {quoted((schema, name))} ALTER COLUMN {number} SET STATISTICS {target}"
-        yield from comment(f"INDEX {quoted((schema, name))}", index)
-        if index["indisclustered"]:
-            yield f"ALTER TABLE {new} CLUSTER ON {quote_name(name)}"
-        if index["indisreplident"]:
-            yield f"ALTER TABLE {new} REPLICA IDENTITY USING INDEX {quote_name(name)}"
+        if exclusions or _made_by(definition, index) is None:
+            yield from constraint_of_index(definition, names, index)
+        yield from index_properties(names, index)
     if identity := {"n": "NOTHING", "f": "FULL"}.get(definition.relation["relreplident"]):
         yield f"ALTER TABLE {new} REPLICA IDENTITY {identity}"
     for each in definition.statistics:
@@ -192,7 +183,24 @@ def constraint_statements(definition: Definition, names: Names, *, exclusions: b
     yield f"ANALYZE {new}"
 
 
-def _constraint_of_index(definition: Definition, names: Names, index: Row, constraint: Row) -> Iterator[str]:
+def index_properties(names: Names, index: Row) -> Iterator[str]:
+    """What is to be said of an index once it is there, and its constraint, if it has one."""
+    new, schema, name = quoted(names.table), names.table[0], names.parts["index", index["name"]]
+    for number, target in index["statistics"] or ():
+        yield f"ALTER INDEX {quoted((schema, name))} ALTER COLUMN {number} SET STATISTICS {target}"
+    yield from comment(f"INDEX {quoted((schema, name))}", index)
+    if index["indisclustered"]:
+        yield f"ALTER TABLE {new} CLUSTER ON {quote_name(name)}"
+    if index["indisreplident"]:
+        yield f"ALTER TABLE {new} REPLICA IDENTITY USING INDEX {quote_name(name)}"
+
+
+def constraint_of_index(definition: Definition, names: Names, index: Row) -> Iterator[str]:
+    """The constraint that an index serves, if any, and its comment; some make their index themselves."""
+    found = [each for each in definition.constraints if each["contype"] in "pux"]
+    constraint = next((each for each in found if each["conname"] == index["constraint"]), None)
+    if constraint is None:
+        return
     new, name = quoted(names.table), names.parts["index", index["name"]]
     add = f"ALTER TABLE {new} ADD CONSTRAINT {quote_name(name)}"
     if _made_by(definition, index) is not None:
