@@ -167,7 +167,7 @@ def test_a_foreign_key_locks_both_tables(example: Pair) -> None:
         'ALTER TABLE "s"."t" ADD CONSTRAINT "a ""( REFERENCES x" FOREIGN KEY (b, "c) REFERENCES y")'
         ' REFERENCES "o"."u"(id) ON DELETE CASCADE'
     )
-    found = locks(plan, [Transaction("load", Side.TARGET, ("BEGIN", statement, "COMMIT"))])
+    found = locks(plan, [Transaction("add foreign keys 1", Side.TARGET, ("BEGIN", statement, "COMMIT"))])
     mode = "SHARE ROW EXCLUSIVE"
     assert [(lock.table, lock.mode) for lock in found] == [('"s"."t"', mode), ('"o"."u"', mode)]
 
