@@ -1,22 +1,25 @@
 """A crew of processes, for transforms that hold the GIL; or of a given executor, on whatever machines.
 
 Each process makes the plan anew, within the run's snapshot, and works only if it is the same. It is told to
-stop by the end of a pipe, which also comes when its parent dies; an executor of the user's has none, so its
-sessions are ended by the servers.
+stop by the end of a pipe, which also comes when its parent dies, and then ends itself; an executor of the
+user's has none, so its sessions are ended by the servers.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
+import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection as PipeEnd
 from typing import Any
 
+from copypump.engine.crews import STOP_SECONDS
 from copypump.engine.fingerprint import differences, fingerprint, loaded_split
 from copypump.engine.jobs import Job, Moved, move_with_retries
 from copypump.engine.ledger import Ledger
@@ -129,6 +132,7 @@ class Processes:
 # In the other process ---------------------------------------------------------------------------------------
 
 _stopped = threading.Event()
+_busy = threading.Lock()
 _here: dict[str, _Here] = {}
 
 
@@ -142,12 +146,32 @@ def _begin(told: PipeEnd) -> None:
         _stopped.set()
         for here in list(_here.values()):
             here.interrupts.stop()
+        _end()
 
     threading.Thread(target=watch, name="copypump stop", daemon=True).start()
 
 
+def _end() -> None:
+    """End this process, whose sessions go with it, unless its parent does so before.
+
+    The executor's own way out waits for what is under way, however long a server does not answer; and it
+    never comes, where the parent was killed.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.is_alive():
+        time.sleep(STOP_SECONDS)
+    else:
+        _busy.acquire(timeout=STOP_SECONDS)
+    os._exit(1)
+
+
 def move_here(spec: Spec, chunk: Chunk) -> Moved:
     """Move a chunk in this process, whose sessions are kept for the next one of the run."""
+    with _busy:
+        return _move(spec, chunk)
+
+
+def _move(spec: Spec, chunk: Chunk) -> Moved:
     key = f"{spec.run} {spec.epoch}"
     here = _here.get(key)
     if here is None:
