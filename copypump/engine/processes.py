@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -27,14 +28,23 @@ from copypump.engine.options import Options, TransformSpec
 from copypump.engine.plan import make_plan
 from copypump.engine.report import Counters
 from copypump.engine.run import make_transform
-from copypump.engine.sessions import Interrupts, Readers, Writers, opener
+from copypump.engine.sessions import (
+    PATIENCE,
+    Interrupts,
+    NoReader,
+    Readers,
+    SnapshotLost,
+    Writers,
+    opener,
+)
 from copypump.engine.splits import Chunk
-from copypump.errors import CopypumpError, RefusedError, Side
+from copypump.errors import CopypumpError, RefusedError, Side, SourceError
 from copypump.postgres.catalog import find_table
+from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.label import end_labelled
 from copypump.postgres.pool import make_pool
 from copypump.postgres.session import Session
-from copypump.postgres.snapshot import importing
+from copypump.postgres.snapshot import NO_SNAPSHOT, importing
 from copypump.transforms.finding import reference_of
 
 
@@ -131,6 +141,7 @@ class Processes:
 
 # In the other process ---------------------------------------------------------------------------------------
 
+_NAME = uuid.uuid4().hex
 _stopped = threading.Event()
 _busy = threading.Lock()
 _here: dict[str, _Here] = {}
@@ -166,9 +177,16 @@ def _end() -> None:
 
 
 def move_here(spec: Spec, chunk: Chunk) -> Moved:
-    """Move a chunk in this process, whose sessions are kept for the next one of the run."""
+    """Move a chunk in this process, whose sessions are kept for the next one of the run.
+
+    Raises as `move_with_retries` does, and NoReader where other processes may still read.
+    """
     with _busy:
-        return _move(spec, chunk)
+        try:
+            return _move(spec, chunk)
+        except (NoReader, SnapshotLost) as error:
+            _stopped.wait(PATIENCE)  # others are quicker
+            raise error if isinstance(error, NoReader) else NoReader(_NAME, error) from None
 
 
 def _move(spec: Spec, chunk: Chunk) -> Moved:
@@ -185,6 +203,19 @@ def _move(spec: Spec, chunk: Chunk) -> Moved:
     finally:
         if spec.lent:  # nobody tells when the run is over; its reader is ended by its name
             here.job.writers.close()
+
+
+class _Readers(Readers):
+    """Those of one process, whose chunks another may move while this one gets no lock."""
+
+    def take(self, interrupt: Interrupt) -> Session:
+        """See `Readers` (NoReader)."""
+        try:
+            return super().take(interrupt)
+        except SourceError as error:
+            if error.sqlstate != "55P03":
+                raise
+            raise NoReader(_NAME, error) from None
 
 
 class _Here:
@@ -209,7 +240,10 @@ class _Here:
                     pools[1], Side.TARGET, interrupt=interrupt, lock_timeout=options.lock_milliseconds
                 ) as target,
             ):
-                source.begin_source(*([importing(spec.exported)] if spec.exported else []))
+                try:
+                    source.begin_source(*([importing(spec.exported)] if spec.exported else []))
+                except SourceError as error:
+                    raise (SnapshotLost if error.sqlstate in NO_SNAPSHOT else error) from None
                 target.begin_target()
                 plan = make_plan(
                     source, target, options, transform, loaded_split(spec.split),
@@ -222,7 +256,7 @@ class _Here:
                 raise RefusedError(
                     "a worker process sees another run than the one that began: " + "; ".join(found)
                 )
-            readers = Readers(
+            readers = _Readers(
                 opener(pools[0], Side.SOURCE, options), plan.origin, options, spec.run, spec.exported
             )
             stack.callback(readers.close)

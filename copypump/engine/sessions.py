@@ -31,9 +31,11 @@ from copypump.postgres.snapshot import (
 
 log = logging.getLogger("copypump.sessions")
 
-# Seconds between two looks for a session that another worker gives back.
-_PATIENCE = 0.2
+# Seconds between two looks for a session or a lock that somebody else gives back.
+PATIENCE = 0.2
 
+# How often the snapshot is exported anew for one reader: who does so may be gone by the time it is imported.
+_EXPORTS = 3
 
 Open = Callable[[Interrupt], Session]
 
@@ -52,6 +54,18 @@ def opener(
 
 class SnapshotLost(Exception):  # noqa: N818 - told to the user as a StoppedError by the run
     """No session holds the run's snapshot any more."""
+
+
+class NoReader(Exception):  # noqa: N818 - the run lets others read, or raises what it says
+    """The process of this name has no reader, and gets none now, though others may still have theirs.
+
+    Somebody waits to lock the table for himself, or the keeper is gone, and with it the name of the snapshot.
+    """
+
+    def __init__(self, process: str, why: SourceError | SnapshotLost) -> None:
+        super().__init__(process, why)
+        self.process = process
+        self.why = why
 
 
 class Interrupts:
@@ -217,7 +231,7 @@ class Readers(Pool):
             except SourceError as error:
                 if error.sqlstate != "55P03" or not self.count():
                     raise
-            if interrupt.wait(_PATIENCE):
+            if interrupt.wait(PATIENCE):
                 raise Aborted
 
     def _open_reader(self, interrupt: Interrupt) -> Session:
@@ -240,16 +254,15 @@ class Readers(Pool):
 
     def _import(self, session: Session, interrupt: Interrupt) -> None:
         with self._exporting:
-            try:
-                self._begin(session, importing(self.snapshot))
-            except SourceError as error:
-                if error.sqlstate not in NO_SNAPSHOT:
-                    raise
-            else:
-                return
-            self.snapshot = self._export_again(interrupt)
-            session.rollback()
-            self._begin(session, importing(self.snapshot))
+            for left in reversed(range(_EXPORTS + 1)):
+                try:
+                    self._begin(session, importing(self.snapshot))
+                    break
+                except SourceError as error:
+                    if error.sqlstate not in NO_SNAPSHOT or not left:
+                        raise
+                session.rollback()
+                self.snapshot = self._export_again(interrupt)
 
     def _export_again(self, interrupt: Interrupt) -> str:
         """From whoever still holds it; one that is at work is waited for."""
@@ -260,7 +273,7 @@ class Readers(Pool):
         while self.count():
             session = self.take_idle()
             if session is None:
-                if interrupt.wait(_PATIENCE):
+                if interrupt.wait(PATIENCE):
                     raise Aborted
                 continue
             try:
