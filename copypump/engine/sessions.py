@@ -208,6 +208,7 @@ class Readers(Pool):
         self._origin = origin
         self._options = options
         self._exporting = threading.Lock()
+        self._wanted = False  # a session, to export the snapshot: each is idle for a moment only
         self._run = run
         self.snapshot = snapshot
 
@@ -223,14 +224,15 @@ class Readers(Pool):
         """Give an idle one, or a new one.
 
         Somebody who waits to lock the table for himself lets no new reader in: then the others go on, and an
-        idle one of theirs is waited for.
+        idle one of theirs is waited for. Who has to export the snapshot anew goes first.
         """
         while True:
-            try:
-                return super().take(interrupt)
-            except SourceError as error:
-                if error.sqlstate != "55P03" or not self.count():
-                    raise
+            if not self._wanted:
+                try:
+                    return super().take(interrupt)
+                except SourceError as error:
+                    if error.sqlstate != "55P03" or not self.count():
+                        raise
             if interrupt.wait(PATIENCE):
                 raise Aborted
 
@@ -270,19 +272,23 @@ class Readers(Pool):
             with contextlib.suppress(CopypumpError):
                 return export_snapshot(self._keeper)
             self._keeper = None
-        while self.count():
-            session = self.take_idle()
-            if session is None:
-                if interrupt.wait(PATIENCE):
-                    raise Aborted
-                continue
-            try:
-                name = export_again(session)
-            except CopypumpError:
-                self.drop(session)
-            else:
-                self.give(session)
-                return name
+        self._wanted = True
+        try:
+            while self.count():
+                session = self.take_idle()
+                if session is None:
+                    if interrupt.wait(PATIENCE):
+                        raise Aborted
+                    continue
+                try:
+                    name = export_again(session)
+                except CopypumpError:
+                    self.drop(session)
+                else:
+                    self.give(session)
+                    return name
+        finally:
+            self._wanted = False
         raise SnapshotLost
 
     @contextlib.contextmanager
