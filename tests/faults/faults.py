@@ -16,7 +16,7 @@ from tests.proxy import Fault as Break
 from tests.servers import sql
 
 # The exit codes that are documented (see errors.ExitCode).
-REFUSED, SOURCE, TARGET, STOPPED = 3, 4, 5, 9
+REFUSED, SOURCE, TARGET, UNKNOWN, STOPPED = 3, 4, 5, 8, 9
 
 # A process that Ctrl-C ends at its very start or end has a signal's own way of saying 130.
 INTERRUPTED = (130, -signal.SIGINT)
@@ -245,7 +245,7 @@ def lose_the_answer_here(scene: Scene, _process: Process) -> Hit:
     return _here(scene, "lose answer" if scene.gate is not None and scene.gate.seeing is not None else "rst")
 
 
-@fault(*INTERRUPTED, seconds=PROMPT, ends=True, leaves=True)
+@fault(*INTERRUPTED, UNKNOWN, seconds=PROMPT, ends=True, leaves=True)
 def stall_here(scene: Scene, process: Process) -> Hit:
     """A network that is silently gone is noticed after a minute or more; Ctrl-C ends the waiting at once."""
     hit = _here(scene, "stall")
@@ -304,7 +304,7 @@ def stall_the_target(scene: Scene, process: Process) -> Hit:
     return _stall(scene, process, "target", Break("up", "stall", more=2_000))
 
 
-@fault(*INTERRUPTED, seconds=PROMPT, ends=True, leaves=True, next=True)
+@fault(*INTERRUPTED, UNKNOWN, seconds=PROMPT, ends=True, leaves=True, next=True)
 def stall_a_commit(scene: Scene, process: Process) -> Hit:
     return _stall(scene, process, "target", Break("up", "stall", seeing=b"COMMIT"))
 

@@ -24,6 +24,9 @@ FOUND = {
     "a resume that is stopped while it begins can be resumed, and says so": Schedule(
         "empty-key", (("kill-copypump", Moment(12)), ("terminate-a-writer", Moment(1)))
     ),
+    "the table of rejects outlives a crash, wherever the run does": Schedule(
+        "reject-key", (("restart-the-target", Moment(4)),)
+    ),
     "worker processes end when their parent is killed": Schedule(
         "processes-ctid", (("kill-copypump", Moment(target_bytes=150_000)),)
     ),
