@@ -302,6 +302,9 @@ def two_servers() -> Iterator[tuple[SystemServer, SystemServer]]:
     try:
         target = SystemServer()
         try:
+            # With synchronous_commit off, a crash then takes along whatever was not made durable on purpose.
+            target.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+            target.execute("SELECT pg_reload_conf()")
             yield source, target
         finally:
             target.stop()

@@ -25,7 +25,7 @@ FOUND = {
         "empty-key", (("kill-copypump", Moment(12)), ("terminate-a-writer", Moment(1)))
     ),
     "the table of rejects outlives a crash, wherever the run does": Schedule(
-        "reject-key", (("restart-the-target", Moment(4)),)
+        "reject-key", (("restart-the-target", Moment(5)),)
     ),
     "worker processes end when their parent is killed": Schedule(
         "processes-ctid", (("kill-copypump", Moment(target_bytes=150_000)),)
