@@ -4,22 +4,30 @@
         proxy.fault = Fault("up", seeing=b"COMMIT", action="lose answer")
         ... connect to 127.0.0.1, proxy.port
 
-A fault fires once, on whichever connection gets there first; connections after it pass through.
+A fault fires once, on whichever connection gets there first; connections after it pass through. A `Gate`
+holds a connection at a place, so that a test can do harm at that very moment.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import socket
 import struct
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from psycopg.conninfo import make_conninfo
+
+Direction = Literal["up", "down"]
+Action = Literal["rst", "fin", "stall", "lose answer"]
+
+# A pattern may begin in one piece and end in the next; none is longer than this.
+_LONGEST = 400
 
 
 @dataclass
@@ -34,8 +42,8 @@ class Fault:
       lose answer   the piece passes, the server's answer is awaited and dropped, then the client is cut
     """
 
-    direction: Literal["up", "down"]
-    action: Literal["rst", "fin", "stall", "lose answer"]
+    direction: Direction
+    action: Action
     at: int | None = None
     seeing: bytes | None = None
     more: int | None = None
@@ -53,6 +61,49 @@ class Fault:
         return self.at - before if before <= self.at < before + len(data) else None
 
 
+@dataclass
+class Gate:
+    """Holds the connection on which `seeing` comes for the `number`-th time, over all connections.
+
+    Or, with `more`, the one on which so many bytes of its direction have come since the gate was set. The
+    piece that holds the place waits, until `let_go`; the other connections go on.
+
+    `met` are the places so far, `port` is the proxy's own on its way to the server (TCP), by which that knows
+    the held session.
+    """
+
+    direction: Direction
+    seeing: re.Pattern[bytes] | None = None
+    number: int = 1
+    more: int | None = None
+    met: list[bytes] = field(default_factory=list)
+    port: int | None = None
+    held: threading.Event = field(default_factory=threading.Event)
+    gone: threading.Event = field(default_factory=threading.Event)
+    then: Action | None = None
+
+    def let_go(self, then: Action | None = None) -> None:
+        """Let the piece pass; or do what `then` says to its connection (see `Fault`), but the first time only."""
+        if not self.gone.is_set():
+            self.then = then
+            self.gone.set()
+
+    def due(self, before: bytes, data: bytes) -> bool:
+        """Whether the place is in `data`, which comes after `before` on its connection."""
+        if self.held.is_set():
+            return False
+        if self.seeing is None:
+            assert self.more is not None
+            self.more -= len(data)
+            return self.more < 0
+        for found in self.seeing.finditer(before + data):
+            if found.end() > len(before):
+                self.met.append(found[0])
+                if len(self.met) == self.number:
+                    return True
+        return False
+
+
 class Proxy:
     """See the module; `passed` counts bytes by direction over all connections."""
 
@@ -61,6 +112,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.fault: Fault | None = None
+        self.gate: Gate | None = None
         self.passed = {"up": 0, "down": 0}
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -109,14 +161,21 @@ class Proxy:
         except OSError:
             client.close()
             return
+        ways: dict[socket.socket, tuple[Direction, socket.socket]]
         ways = {client: ("up", server), server: ("down", client)}
         counts = {"up": 0, "down": 0}
+        before = {"up": b"", "down": b""}
         with client, server, contextlib.suppress(OSError):
             while not self._closing.is_set():
                 for origin in select.select(list(ways), [], [], 0.05)[0]:
                     direction, destination = ways[origin]
                     data = origin.recv(65536)
                     if not data:
+                        return
+                    gate = self._held(direction, before[direction], data, server)
+                    before[direction] = (before[direction] + data)[-_LONGEST:]
+                    if gate is not None and gate.then is not None:
+                        self._break(Fault(direction, gate.then), data, client, server)
                         return
                     fault = self._due(direction, counts[direction], data)
                     if fault is not None:
@@ -126,7 +185,20 @@ class Proxy:
                     counts[direction] += len(data)
                     self.passed[direction] += len(data)
 
-    def _due(self, direction: str, before: int, data: bytes) -> Fault | None:
+    def _held(self, direction: Direction, before: bytes, data: bytes, server: socket.socket) -> Gate | None:
+        """Hold what the gate wants held; give the gate once that may go."""
+        with self._lock:
+            gate = self.gate
+            if gate is None or gate.direction != direction or not gate.due(before, data):
+                return None
+            if server.family != socket.AF_UNIX:
+                gate.port = server.getsockname()[1]
+            gate.held.set()
+        while not gate.gone.wait(0.05) and not self._closing.is_set():
+            pass
+        return gate
+
+    def _due(self, direction: Direction, before: int, data: bytes) -> Fault | None:
         with self._lock:
             fault = self.fault
             if fault is None or fault.fired or fault.direction != direction:

@@ -150,6 +150,14 @@ class Server(ABC):
                     WHERE application_name LIKE 'copypump%%' AND (%(db)s::text IS NULL OR datname = %(db)s)"""
         return self._ask(query, {"db": dbname})
 
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        try:
+            self.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
     def check_leaks(self, dbname: str | None = None, patience: float = 10.0) -> None:
         """Fail if a session of the product's is left after `patience` seconds."""
         deadline = time.monotonic() + patience
@@ -242,7 +250,7 @@ class SystemServer(Server):
         command = [*self._as_user, str(self._bin / program), *map(str, arguments)]
         done = subprocess.run(
             command, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, check=False, timeout=60,
+            text=True, check=False, timeout=300,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{program} failed:\n{done.stdout}")

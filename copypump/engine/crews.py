@@ -14,6 +14,7 @@ from copypump.engine.jobs import Job, Moved, move_with_retries
 from copypump.engine.ledger import Committed
 from copypump.engine.moving import OnProgress
 from copypump.engine.report import Counters, Progress, Watch
+from copypump.engine.sessions import NoReader
 from copypump.engine.splits import Chunk
 from copypump.errors import CopypumpError
 
@@ -127,14 +128,24 @@ class Coordinator:
 
         """
         waiting = list(reversed(chunks))
-        pending: set[Future[Moved]] = set()
+        pending: dict[Future[Moved], Chunk] = {}
+        without = set[str]()  # the processes that cannot read
         try:
             while waiting or pending:
                 while waiting and len(pending) < self._crew.size:
-                    pending.add(self._crew.submit(waiting.pop()))
-                finished, pending = wait(pending, timeout=self._interval, return_when=FIRST_COMPLETED)
+                    chunk = waiting.pop()
+                    pending[self._crew.submit(chunk)] = chunk
+                finished, _ = wait(pending, timeout=self._interval, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    self._take(future.result())
+                    chunk = pending.pop(future)
+                    try:
+                        self._take(future.result())
+                        without.clear()
+                    except NoReader as error:
+                        without.add(error.process)
+                        if len(without) == self._crew.size:
+                            raise error.why from None
+                        waiting.insert(0, chunk)  # it comes last, by when another may take it
                 self._show(len(pending))
         except BaseException as error:
             self._crew.stop()

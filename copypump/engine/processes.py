@@ -1,22 +1,26 @@
 """A crew of processes, for transforms that hold the GIL; or of a given executor, on whatever machines.
 
 Each process makes the plan anew, within the run's snapshot, and works only if it is the same. It is told to
-stop by the end of a pipe, which also comes when its parent dies; an executor of the user's has none, so its
-sessions are ended by the servers.
+stop by the end of a pipe, which also comes when its parent dies, and then ends itself; an executor of the
+user's has none, so its sessions are ended by the servers.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
+import time
+import uuid
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection as PipeEnd
 from typing import Any
 
+from copypump.engine.crews import STOP_SECONDS
 from copypump.engine.fingerprint import differences, fingerprint, loaded_split
 from copypump.engine.jobs import Job, Moved, move_with_retries
 from copypump.engine.ledger import Ledger
@@ -24,14 +28,23 @@ from copypump.engine.options import Options, TransformSpec
 from copypump.engine.plan import make_plan
 from copypump.engine.report import Counters
 from copypump.engine.run import make_transform
-from copypump.engine.sessions import Interrupts, Readers, Writers, opener
+from copypump.engine.sessions import (
+    PATIENCE,
+    Interrupts,
+    NoReader,
+    Readers,
+    SnapshotLost,
+    Writers,
+    opener,
+)
 from copypump.engine.splits import Chunk
-from copypump.errors import CopypumpError, RefusedError, Side
+from copypump.errors import CopypumpError, RefusedError, Side, SourceError
 from copypump.postgres.catalog import find_table
+from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.label import end_labelled
 from copypump.postgres.pool import make_pool
 from copypump.postgres.session import Session
-from copypump.postgres.snapshot import importing
+from copypump.postgres.snapshot import NO_SNAPSHOT, importing
 from copypump.transforms.finding import reference_of
 
 
@@ -128,7 +141,9 @@ class Processes:
 
 # In the other process ---------------------------------------------------------------------------------------
 
+_NAME = uuid.uuid4().hex
 _stopped = threading.Event()
+_busy = threading.Lock()
 _here: dict[str, _Here] = {}
 
 
@@ -142,12 +157,39 @@ def _begin(told: PipeEnd) -> None:
         _stopped.set()
         for here in list(_here.values()):
             here.interrupts.stop()
+        _end()
 
     threading.Thread(target=watch, name="copypump stop", daemon=True).start()
 
 
+def _end() -> None:
+    """End this process, whose sessions go with it, unless its parent does so before.
+
+    The executor's own way out waits for what is under way, however long a server does not answer; and it
+    never comes, where the parent was killed.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.is_alive():
+        time.sleep(STOP_SECONDS)
+    else:
+        _busy.acquire(timeout=STOP_SECONDS)
+    os._exit(1)
+
+
 def move_here(spec: Spec, chunk: Chunk) -> Moved:
-    """Move a chunk in this process, whose sessions are kept for the next one of the run."""
+    """Move a chunk in this process, whose sessions are kept for the next one of the run.
+
+    Raises as `move_with_retries` does, and NoReader where other processes may still read.
+    """
+    with _busy:
+        try:
+            return _move(spec, chunk)
+        except (NoReader, SnapshotLost) as error:
+            _stopped.wait(PATIENCE)  # others are quicker
+            raise error if isinstance(error, NoReader) else NoReader(_NAME, error) from None
+
+
+def _move(spec: Spec, chunk: Chunk) -> Moved:
     key = f"{spec.run} {spec.epoch}"
     here = _here.get(key)
     if here is None:
@@ -161,6 +203,19 @@ def move_here(spec: Spec, chunk: Chunk) -> Moved:
     finally:
         if spec.lent:  # nobody tells when the run is over; its reader is ended by its name
             here.job.writers.close()
+
+
+class _Readers(Readers):
+    """Those of one process, whose chunks another may move while this one gets no lock."""
+
+    def take(self, interrupt: Interrupt) -> Session:
+        """See `Readers` (NoReader)."""
+        try:
+            return super().take(interrupt)
+        except SourceError as error:
+            if error.sqlstate != "55P03":
+                raise
+            raise NoReader(_NAME, error) from None
 
 
 class _Here:
@@ -185,7 +240,10 @@ class _Here:
                     pools[1], Side.TARGET, interrupt=interrupt, lock_timeout=options.lock_milliseconds
                 ) as target,
             ):
-                source.begin_source(*([importing(spec.exported)] if spec.exported else []))
+                try:
+                    source.begin_source(*([importing(spec.exported)] if spec.exported else []))
+                except SourceError as error:
+                    raise (SnapshotLost if error.sqlstate in NO_SNAPSHOT else error) from None
                 target.begin_target()
                 plan = make_plan(
                     source, target, options, transform, loaded_split(spec.split),
@@ -198,7 +256,7 @@ class _Here:
                 raise RefusedError(
                     "a worker process sees another run than the one that began: " + "; ".join(found)
                 )
-            readers = Readers(
+            readers = _Readers(
                 opener(pools[0], Side.SOURCE, options), plan.origin, options, spec.run, spec.exported
             )
             stack.callback(readers.close)

@@ -31,9 +31,11 @@ from copypump.postgres.snapshot import (
 
 log = logging.getLogger("copypump.sessions")
 
-# Seconds between two looks for a session that another worker gives back.
-_PATIENCE = 0.2
+# Seconds between two looks for a session or a lock that somebody else gives back.
+PATIENCE = 0.2
 
+# How often the snapshot is exported anew for one reader: who does so may be gone by the time it is imported.
+_EXPORTS = 3
 
 Open = Callable[[Interrupt], Session]
 
@@ -52,6 +54,18 @@ def opener(
 
 class SnapshotLost(Exception):  # noqa: N818 - told to the user as a StoppedError by the run
     """No session holds the run's snapshot any more."""
+
+
+class NoReader(Exception):  # noqa: N818 - the run lets others read, or raises what it says
+    """The process of this name has no reader, and gets none now, though others may still have theirs.
+
+    Somebody waits to lock the table for himself, or the keeper is gone, and with it the name of the snapshot.
+    """
+
+    def __init__(self, process: str, why: SourceError | SnapshotLost) -> None:
+        super().__init__(process, why)
+        self.process = process
+        self.why = why
 
 
 class Interrupts:
@@ -194,6 +208,7 @@ class Readers(Pool):
         self._origin = origin
         self._options = options
         self._exporting = threading.Lock()
+        self._wanted = False  # a session, to export the snapshot: each is idle for a moment only
         self._run = run
         self.snapshot = snapshot
 
@@ -209,15 +224,16 @@ class Readers(Pool):
         """Give an idle one, or a new one.
 
         Somebody who waits to lock the table for himself lets no new reader in: then the others go on, and an
-        idle one of theirs is waited for.
+        idle one of theirs is waited for. Who has to export the snapshot anew goes first.
         """
         while True:
-            try:
-                return super().take(interrupt)
-            except SourceError as error:
-                if error.sqlstate != "55P03" or not self.count():
-                    raise
-            if interrupt.wait(_PATIENCE):
+            if not self._wanted:
+                try:
+                    return super().take(interrupt)
+                except SourceError as error:
+                    if error.sqlstate != "55P03" or not self.count():
+                        raise
+            if interrupt.wait(PATIENCE):
                 raise Aborted
 
     def _open_reader(self, interrupt: Interrupt) -> Session:
@@ -240,16 +256,15 @@ class Readers(Pool):
 
     def _import(self, session: Session, interrupt: Interrupt) -> None:
         with self._exporting:
-            try:
-                self._begin(session, importing(self.snapshot))
-            except SourceError as error:
-                if error.sqlstate not in NO_SNAPSHOT:
-                    raise
-            else:
-                return
-            self.snapshot = self._export_again(interrupt)
-            session.rollback()
-            self._begin(session, importing(self.snapshot))
+            for left in reversed(range(_EXPORTS + 1)):
+                try:
+                    self._begin(session, importing(self.snapshot))
+                    break
+                except SourceError as error:
+                    if error.sqlstate not in NO_SNAPSHOT or not left:
+                        raise
+                session.rollback()
+                self.snapshot = self._export_again(interrupt)
 
     def _export_again(self, interrupt: Interrupt) -> str:
         """From whoever still holds it; one that is at work is waited for."""
@@ -257,19 +272,23 @@ class Readers(Pool):
             with contextlib.suppress(CopypumpError):
                 return export_snapshot(self._keeper)
             self._keeper = None
-        while self.count():
-            session = self.take_idle()
-            if session is None:
-                if interrupt.wait(_PATIENCE):
-                    raise Aborted
-                continue
-            try:
-                name = export_again(session)
-            except CopypumpError:
-                self.drop(session)
-            else:
-                self.give(session)
-                return name
+        self._wanted = True
+        try:
+            while self.count():
+                session = self.take_idle()
+                if session is None:
+                    if interrupt.wait(PATIENCE):
+                        raise Aborted
+                    continue
+                try:
+                    name = export_again(session)
+                except CopypumpError:
+                    self.drop(session)
+                else:
+                    self.give(session)
+                    return name
+        finally:
+            self._wanted = False
         raise SnapshotLost
 
     @contextlib.contextmanager

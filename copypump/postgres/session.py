@@ -227,10 +227,16 @@ class Session:
             yield handle
 
     def hang_up(self) -> None:
-        """Close as the last resort: end the socket, which ends a native loop on another thread, then free."""
-        exchange.shut(self.connection)
+        """Close as the last resort: end the socket, which ends a native loop on another thread, then free.
+
+        Harmless where that thread has closed the session meanwhile.
+        """
+        connection = self._connection
+        if connection is None:
+            return
+        exchange.shut(connection)
         with self._native:
-            self.connection.close()
+            connection.close()
 
     def quiesce(self, deadline: float) -> bool:
         """End what the session is doing, its transaction aside; False when it had to be closed for that."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,88 +12,215 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
-from tests.proxy import Proxy
-from tests.servers import TEST_APPLICATION, SystemServer, sql
+from tests.faults.disk import NAME, Disk, tablespace
+from tests.faults.patience import PATIENCE, PROMPT, Patience, wait_until
+from tests.faults.ways import SOURCE, Way
+from tests.proxy import Gate, Proxy
+from tests.servers import SystemServer, sql
 
 ROOT = Path(__file__).parents[2]
-ROWS = 24_000
-CHUNKS = 8  # at least
-PATIENCE = 60.0
-
-TABLE = "CREATE TABLE people (id int PRIMARY KEY, name text, age int, region text)"
-FILL = f"""INSERT INTO people SELECT i, repeat('x', i % 40), i % 90, (ARRAY['n', 's', 'e', 'w', NULL])[1 + i % 5]
-           FROM generate_series(1, {ROWS}) AS i"""
-AS_IT_LANDS = "SELECT id, name, age + 1 AS age, region FROM people"
-
-# The ways in which a run goes: how the source is cut, and how rows land.
-WAYS: dict[str, tuple[str, ...]] = {
-    "empty-ctid": ("--split", "ctid"),
-    "empty-key": ("--split", "key"),
-    "append-key": ("--split", "key", "--mode", "append"),
-    "append-values": ("--split", "values", "--split-by", "region", "--mode", "append"),
-    "upsert-ctid": ("--split", "ctid", "--mode", "upsert", "--key", "id"),
-    "replace-ctid": ("--split", "ctid", "--mode", "replace"),
-}
+# The steps of a run, as the target's server is told of them: what a chunk and each phase begins and ends with,
+# and a resume.
+STEPS = re.compile(
+    rb'UPDATE "copypump"\.runs SET epoch|INSERT INTO "copypump"\.(?:chunks|steps)|COPY [^\0]{1,300}? FROM STDIN|COMMIT(?=\0)',
+    re.DOTALL,
+)
 
 
-class Scene:
-    """One source and one target database, and the processes that copy between them."""
+LEDGER = {f"copypump.{name}" for name in ("runs", "chunks", "steps", "rejects")}
 
-    def __init__(self, source: SystemServer, target: SystemServer, way: str) -> None:
-        self.servers = {"source": source, "target": target}
-        self.way = way
-        self._stack = contextlib.ExitStack()
-        self._processes: list[subprocess.Popen[str]] = []
 
-    def __enter__(self) -> Scene:
-        enter = self._stack.enter_context
-        self.names = {side: enter(server.fresh_database()) for side, server in self.servers.items()}
-        self.dsns = {side: server.dsn(self.names[side]) for side, server in self.servers.items()}
-        self.proxies = {side: enter(Proxy(server.address())) for side, server in self.servers.items()}
-        self.through = {side: self.proxies[side].dsn(self.dsns[side]) for side in self.servers}
-        for dsn in self.dsns.values():
-            sql(dsn, TABLE)
-        sql(self.dsns["source"], FILL)
-        sql(self.dsns["source"], "ANALYZE people")
-        if "append" in self.way:
-            sql(self.dsns["target"], "INSERT INTO people VALUES (-1, 'was there', 1, NULL)")
-        if "upsert" in self.way or "replace" in self.way:
-            sql(self.dsns["target"], "INSERT INTO people VALUES (1, 'was there', 1, NULL)")
-        return self
+class Moment(NamedTuple):
+    """When a fault comes: at a step, by its number from 1; or once so many bytes have come or gone."""
 
-    def __exit__(self, *error: Any) -> None:
-        for process in self._processes:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
-        self.wait_for_servers()
-        self._stack.close()
+    step: int | None = None
+    source_bytes: int = 0
+    target_bytes: int = 0
 
-    # Processes
+    def __str__(self) -> str:
+        if self.step is not None:
+            return f"step {self.step}"
+        if self.source_bytes:
+            return f"byte {self.source_bytes:,} of the source"
+        return f"byte {self.target_bytes:,} for the target"
 
-    def start(self) -> subprocess.Popen[str]:
-        """Begin the run, called `it`."""
-        words = ["run", "--table", "people", "--transform", "tests.faults.etl:older", "--run-id", "it"]
-        tuning = ["--jobs", "2", "--chunk-bytes", "160kB", "--batch-rows", "500", "--retries", "6"]
-        return self._copypump(*words, *tuning, *WAYS[self.way])
+    @property
+    def side(self) -> str:
+        return "source" if self.source_bytes else "target"
 
-    def resume(self) -> subprocess.Popen[str]:
-        """Go on with it; nobody changes the source meanwhile."""
-        return self._copypump("resume", "it", "--new-snapshot")
+    def gate(self) -> Gate:
+        """What holds the connection on which it comes."""
+        if self.step is not None:
+            return Gate("up", seeing=STEPS, number=self.step)
+        if self.source_bytes:
+            return Gate("down", more=self.source_bytes)
+        return Gate("up", more=self.target_bytes)
 
-    def _copypump(self, *words: str) -> subprocess.Popen[str]:
-        ends = ("--src", self.through["source"], "--dst", self.through["target"], "--no-progress")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "copypump", *words, *ends],
+
+class Process:
+    """One process of copypump's, and those that it starts."""
+
+    def __init__(self, *words: str) -> None:
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "copypump", *words],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"},
         )  # fmt: skip
+        self.pid = self._popen.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._popen.poll() is None
+
+    @property
+    def code(self) -> int | None:
+        return self._popen.returncode
+
+    def signal(self, number: int) -> None:
+        self._popen.send_signal(number)
+
+    def family(self) -> dict[int, str]:
+        """The processes that it has started and that are there, each with its command line."""
+        found = {}
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, ProcessLookupError):
+                # After the name, which is in parentheses: state, parent, group, session.
+                state, _, _, session, *_ = (path / "stat").read_text().rpartition(")")[2].split()
+                pid = int(path.name)
+                if int(session) == self.pid and pid != self.pid and state != "Z":
+                    found[pid] = (path / "cmdline").read_text().replace("\0", " ")
+        return found
+
+    def workers(self) -> list[int]:
+        """Its worker processes."""
+        return [pid for pid, command in self.family().items() if "spawn_main" in command]
+
+    def ended(self, seconds: float = PATIENCE) -> tuple[int, str]:
+        """Wait for it and all of its family; its exit code, and what it said."""
+        patience, said = Patience(seconds), None
+        while said is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                said, _ = self._popen.communicate(timeout=0.2)
+            if said is None and patience.over():
+                self.signal(signal.SIGABRT)  # it then says where each of its threads stands
+                self._end()
+                said, _ = self._popen.communicate()
+                raise AssertionError(f"it has not ended after {seconds} s, and said: {said}")
+        patience = Patience(PROMPT)
+        while left := self.family():
+            if patience.over():
+                self._end()
+                raise AssertionError(f"processes are left: {left}")
+            time.sleep(0.02)
+        return self._popen.returncode, said
+
+    def _end(self) -> None:
+        for pid in self.family():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """Leave nothing of it, whatever it does."""
+        if self.alive:
+            self.signal(signal.SIGKILL)
+        self._end()
+        self._popen.communicate()
+
+
+class Scene:
+    """One source and one target database, and the processes that copy between them.
+
+    With `tight`, the target's lies on a small disk. `expected` are the rows that the target is to hold in the
+    end, and `rejected` the ids of those that it is to refuse: as the source is now.
+    """
+
+    def __init__(self, source: SystemServer, target: SystemServer, way: Way, *, tight: bool = False) -> None:
+        self.servers = {"source": source, "target": target}
+        self.way = way
+        self.disk: Disk | None = None
+        self.gate: Gate | None = None
+        self._tight = tight
+        self._stack = contextlib.ExitStack()
+        self._processes: list[Process] = []
+
+    def __enter__(self) -> Scene:
+        with contextlib.ExitStack() as stack:
+            enter, options = stack.enter_context, ""
+            if self._tight:
+                self.disk, options = enter(tablespace(self.servers["target"])), f"TABLESPACE {NAME}"
+            self.names = {
+                "source": enter(self.servers["source"].fresh_database()),
+                "target": enter(self.servers["target"].fresh_database(options)),
+            }
+            self.dsns = {side: server.dsn(self.names[side]) for side, server in self.servers.items()}
+            self.proxies = {side: enter(Proxy(server.address())) for side, server in self.servers.items()}
+            self.through = {side: self.proxies[side].dsn(self.dsns[side]) for side in self.servers}
+            stack.callback(self._clear_up)
+            sql(self.dsns["source"], SOURCE)
+            sql(self.dsns["source"], self.way.fill)
+            sql(self.dsns["source"], "ANALYZE people")
+            self.expected = sql(self.dsns["source"], self.way.lands)
+            self.rejected = sql(self.dsns["source"], self.way.rejected) if self.way.rejected else []
+            assert self.expected
+            sql(self.dsns["target"], SOURCE)
+            if self.way.before:
+                sql(self.dsns["target"], self.way.before)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
+
+    def _clear_up(self) -> None:
+        self.let_go()
+        for process in self._processes:
+            process.kill()
+        if self.disk is not None:
+            self.disk.relieve()
+        self.wait_for_servers()
+
+    # Processes
+
+    def start(self) -> Process:
+        """Begin the run, called `it`."""
+        words = ["run", "--table", "people", "--transform", "tests.faults.etl:older", "--run-id", "it"]
+        return self._copypump(*words, "--jobs", "2", "--retries", "6", *self.way.tuning, *self.way.options)
+
+    def resume(self) -> Process:
+        """Go on with it; nobody changes the source meanwhile."""
+        return self._copypump("resume", "it", "--new-snapshot")
+
+    def _copypump(self, *words: str) -> Process:
+        ends = ("--src", self.through["source"], "--dst", self.through["target"], "--no-progress")
+        process = Process(*words, *ends)
         self._processes.append(process)
         return process
+
+    # Moments
+
+    def hold(self, moment: Moment) -> Gate:
+        """Let the connection on which the moment comes be held there, for the next process."""
+        self.let_go()
+        self.gate = moment.gate()
+        for side, proxy in self.proxies.items():
+            proxy.gate = self.gate if side == moment.side else None
+        return self.gate
+
+    def let_go(self) -> None:
+        """Let what is held go on."""
+        if self.gate is not None:
+            self.gate.let_go()
+
+    def wait_for(self, process: Process) -> bool:
+        """Wait until the moment has come; False where the process ended before."""
+        gate = self.gate
+        assert gate is not None
+        wait_until(lambda: gate.held.is_set() or not process.alive, "the run does not get on")
+        return process.alive
 
     # What can be seen
 
@@ -103,27 +231,27 @@ class Scene:
             return int(sql(self.dsns["target"], query)[0][0])
         return 0
 
-    def wait_for(self, process: subprocess.Popen[str], step: int) -> bool:
-        """Wait until so much is committed; False where the process ended before."""
-        deadline = time.monotonic() + PATIENCE
-        while process.poll() is None:
-            if self.committed() >= step:
-                return True
-            assert time.monotonic() < deadline, "the run does not get on"
-            time.sleep(0.01)
+    def done(self) -> bool:
+        """Whether the ledger says that the run is done."""
+        self.wait_for_servers()
+        with contextlib.suppress(psycopg.errors.UndefinedTable):
+            return bool(sql(self.dsns["target"], "SELECT 1 FROM copypump.runs WHERE status = 'done'"))
         return False
 
     def backends(self, side: str, what: str) -> list[int]:
-        """The server processes of a run: those of its workers, or the one that lasts (keeper, guard)."""
+        """The server processes of a run: its workers', the held one first; or those that last (keeper, guard)."""
         name = "copypump it" if what == "workers" else "copypump"
-        query = "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND datname = %s"
+        port = self.gate.port if self.gate is not None else None
+        query = """SELECT pid FROM pg_stat_activity WHERE application_name = %s AND datname = %s
+                    ORDER BY client_port IS DISTINCT FROM %s, pid"""
         with contextlib.suppress(psycopg.Error):
-            return [pid for (pid,) in sql(self.servers[side].dsn(), query, [name, self.names[side]])]
+            return [pid for (pid,) in sql(self.servers[side].dsn(), query, [name, self.names[side], port])]
         return []
 
-    def met(self, side: str, what: str, process: subprocess.Popen[str]) -> list[int]:
-        """The same, as soon as there is one: between two chunks a worker is called nothing."""
-        while not (found := self.backends(side, what)) and process.poll() is None:
+    def met(self, side: str, what: str, process: Process) -> list[int]:
+        """The same, as soon as there is one; where none is at the moment that is held, the run goes on."""
+        while not (found := self.backends(side, what)) and process.alive:
+            self.let_go()
             time.sleep(0.002)
         return found
 
@@ -136,47 +264,35 @@ class Scene:
 
     def wait_for_servers(self) -> None:
         """A server whose backend was killed starts again by itself, all of it."""
-        deadline = time.monotonic() + PATIENCE
         for server in self.servers.values():
-            while True:
-                with contextlib.suppress(psycopg.Error):
-                    sql(server.dsn(), "SELECT 1")
-                    break
-                assert time.monotonic() < deadline, "a server does not come back"
-                time.sleep(0.05)
+            wait_until(server.answers, "a server does not come back", pause=0.05)
 
-    # How it must end
+    def check_sessions(self) -> None:
+        """No session of a run is left on either server."""
+        self.wait_for_servers()
+        for side, server in self.servers.items():
+            name = self.names[side]
+            wait_until(lambda: not server.sessions(name), f"sessions are left on the {side}", PROMPT)  # noqa: B023
 
     def check(self) -> None:
-        """Both tables are what they must be, as multisets, and no session is left."""
-        self.wait_for_servers()
-        with (
-            psycopg.connect(self.dsns["source"], application_name=TEST_APPLICATION) as source,
-            psycopg.connect(self.dsns["target"], application_name=TEST_APPLICATION) as target,
-        ):
-            expected = sorted(map(repr, source.execute(AS_IT_LANDS).fetchall()))
-            if "append" in self.way:
-                expected = sorted([*expected, repr((-1, "was there", 1, None))])
-            found = sorted(map(repr, target.execute("SELECT id, name, age, region FROM people").fetchall()))
-        assert len(expected) >= ROWS
-        if found != expected:
-            lost, more = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
-            raise AssertionError(
-                f"{len(found)} rows instead of {len(expected)}: {lost.total()} lost, {more.total()} too many"
-            )
-        for side, server in self.servers.items():
-            server.check_leaks(self.names[side])
+        """The tables are what they must be, as multisets, and so are the rejects; no session is left."""
+        self.check_sessions()
+        target = self.dsns["target"]
+        _compare("rows", self.expected, sql(target, self.way.found))
+        if self.way.rejected:
+            found = sql(target, "SELECT (row ->> 'id')::int FROM copypump.rejects WHERE run = 'it'")
+            _compare("rejects", self.rejected, found)
+        tables = sql(target, "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND oid >= 16384")
+        left = {name for (name,) in tables} - {"people", *LEDGER}
+        assert not left, f"tables of the run are left: {left}"
 
 
-def ended(process: subprocess.Popen[str], seconds: float = PATIENCE) -> tuple[int, str]:
-    """Wait for a process; its exit code, and what it said."""
-    try:
-        said, _ = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGABRT)  # it then says where each of its threads stands
-        said, _ = process.communicate()
-        raise AssertionError(f"it hangs, and said: {said}") from None
-    return process.returncode, said
+def _compare(what: str, expected: list[tuple[Any, ...]], found: list[tuple[Any, ...]]) -> None:
+    lost, more = Counter(expected), Counter(found)
+    lost, more = lost - more, more - lost
+    assert not lost + more, (
+        f"{len(found)} {what} instead of {len(expected)}: {lost.total()} lost, {more.total()} too many"
+    )
 
 
 @contextlib.contextmanager
@@ -186,6 +302,9 @@ def two_servers() -> Iterator[tuple[SystemServer, SystemServer]]:
     try:
         target = SystemServer()
         try:
+            # With synchronous_commit off, a crash then takes along whatever was not made durable on purpose.
+            target.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+            target.execute("SELECT pg_reload_conf()")
             yield source, target
         finally:
             target.stop()

@@ -205,6 +205,13 @@ def test_a_session_that_does_not_answer_is_closed_in_time(database):
             assert session.connection.closed
 
 
+def test_hanging_up_twice_does_no_harm(database):
+    with Session(database, Side.SOURCE) as session:
+        session.hang_up()
+        session.hang_up()
+    session.hang_up()  # as another thread does, which does not know that it was left
+
+
 def test_a_killed_session_says_so(source_session, pg15):
     pid = source_session.backend_pid()
     sql(pg15.dsn(), "SELECT pg_terminate_backend(%s)", [pid])
