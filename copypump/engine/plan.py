@@ -131,12 +131,13 @@ def make_plan(
     options: Options,
     transform: Transform | None,
     decided: Split | None = None,
+    notes: collections.abc.Mapping[str, Any] | None = None,
     *,
     one_database: bool = False,
 ) -> Plan:
     """Decide one run of `options` between two sessions that stand in a transaction each, of `one_database`.
 
-    `decided` is how the source was cut when a run began that is now resumed.
+    `decided` is how the source was cut when a run began that is now resumed, `notes` what it has noted since.
 
     Raises:
         RefusedError: anything that cannot hold, before anything is written; with all `others` that can be
@@ -144,7 +145,7 @@ def make_plan(
 
     """
     with Refusals() as refusals:
-        return _make_plan(source, target, options, transform, decided, refusals, one_database)
+        return _make_plan(source, target, options, transform, decided, notes or {}, refusals, one_database)
 
 
 def _make_plan(
@@ -153,11 +154,18 @@ def _make_plan(
     options: Options,
     transform: Transform | None,
     decided: Split | None,
+    notes: collections.abc.Mapping[str, Any],
     refusals: Refusals,
     one_database: bool,
 ) -> Plan:
     table = find_landing(target, options)
-    origin = plan_origin(source, options, transform, table)
+    likeness = None
+    if options.create_like_source:
+        from copypump.engine.around.like_source import plan_likeness  # most runs have no use for it
+
+        likeness = plan_likeness(source, target, options, table, notes, begun=decided is not None)
+    made = likeness.made if likeness else None
+    origin = plan_origin(source, options, transform, table or made)
     check_binary(origin)
     seen, unread = _seen(origin.columns, transform)
     chosen, policies = reading_types(options, origin.columns, unread)
@@ -178,7 +186,7 @@ def _make_plan(
     check_records(origin, unread, output)
 
     extensions = extensions_of(source, [column.type for column in origin.columns])
-    destination = plan_destination(target, options, table, origin.columns, unread, output, extensions)
+    destination = plan_destination(target, options, table, origin.columns, unread, output, extensions, made)
     names = [origin.columns[index].name for index in unread]
     cast = cast_on_target(destination, options.as_text, names, output)
     with refusals.collecting():
@@ -204,7 +212,17 @@ def _make_plan(
             check_landing(target, destination, mapping or Mapping(()), options, begun=decided is not None)
         raise refusals.error()
     run = (options.run_id or new_run_id()) if many else ""
-    landing = Landing(target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run)
+    landing = Landing(
+        target,
+        destination,
+        mapping,
+        options,
+        cast,
+        raw=is_raw(source),
+        many=many,
+        run=run,
+        likeness=likeness,
+    )
     loading = surround(landing, make_loading(landing))
     rejecting = plan_rejecting(target, destination, mapping, loading, options, run or new_run_id(), many=many)
     hidden = {m.origin.index for m in mapping.mapped if isinstance(m.origin, Hidden)}
@@ -285,7 +303,7 @@ def plan_split(source: Session, origin: Origin, options: Options) -> Split:
 
 def check_many(destination: Destination) -> None:
     """RefusedError where chunks cannot commit one by one into the target."""
-    table = destination.table
+    table = destination.shape
     if table is None or (table.persistence == "p" and table.kind != "f"):
         return
     why = {

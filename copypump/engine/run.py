@@ -64,7 +64,8 @@ def planned(
         )
         one_database = begin_both(source, target)
         decided = None if resumed is None else loaded_split(resumed.split)
-        plan = make_plan(source, target, options, transform, decided, one_database=one_database)
+        notes = None if resumed is None else resumed.notes
+        plan = make_plan(source, target, options, transform, decided, notes, one_database=one_database)
         with Refusals() as refusals:
             with refusals.collecting():
                 refuse_itself(source, target, plan)
@@ -182,7 +183,7 @@ def _run_whole(
     if plan.rejecting is not None:
         plan.rejecting.table.make(target)
         attempt = Attempt(plan.rejecting.run, 1, plan.rejecting.limit())
-    begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
+    begin_origin(source, plan.origin, options, plan.transform, plan.destination.shape)
     with watched(source, target, plan, interrupt):
         landed = begin_landing(target, plan.destination, plan.mapping, options, plan.loading, report.tally)
         report.target = str(landed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections.abc
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from psycopg import sql
 
@@ -22,6 +22,9 @@ from copypump.engine.report import Tally
 from copypump.engine.sink import Sink
 from copypump.errors import TargetError
 from copypump.postgres.session import Session
+
+if TYPE_CHECKING:
+    from copypump.engine.around.like_source import Likeness
 
 
 class Step(Protocol):
@@ -99,6 +102,7 @@ class Loading:
         warnings: what the user may not expect.
         into: the table in which rows land, where it is another than the target, and stands for it.
         named: what the user knows the parts of that table as, by the names that they have there.
+        tried: statements that the plan has tried on the target, and rolled back.
         told: an error of the target's by the names that the user knows, where rows land in another table.
 
     """
@@ -112,6 +116,7 @@ class Loading:
     warnings: tuple[str, ...] = ()
     into: sql.Composable | None = None
     named: collections.abc.Mapping[str, str] = field(default_factory=dict)
+    tried: tuple[str, ...] = ()
     told: Callable[[TargetError], TargetError] = field(default=_as_it_is, compare=False)
 
     @property
@@ -138,6 +143,7 @@ class Landing:
         raw: text may be any bytes.
         many: chunks commit one by one, in transactions and sessions of their own.
         run: the run's name; "" where there is no ledger.
+        likeness: how the target is made like the source, where it is.
 
     """
 
@@ -149,6 +155,7 @@ class Landing:
     raw: bool = False
     many: bool = False
     run: str = ""
+    likeness: Likeness | None = None
 
 
 MakeLoading = Callable[[Landing], Loading]
