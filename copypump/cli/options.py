@@ -363,6 +363,13 @@ landing = together(
         " that --key names, and the schema that --into names.",
     ),
     click.option(
+        "--create-like-source",
+        is_flag=True,
+        help="Make the target table by the source table's definition, which pg_dump tells; its indexes,"
+        " constraints and triggers once all rows are there. Owners and grants are left out. COPYPUMP_PGBIN"
+        " names the directory of another pg_dump.",
+    ),
+    click.option(
         "--triggers",
         type=click.Choice(TRIGGERS),
         default=TRIGGERS[0],

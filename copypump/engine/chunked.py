@@ -155,7 +155,7 @@ class _Run:
         if resumed is not None:  # its earlier readers may still hold the table
             self._keeper.begin_source(ending_labelled(plan.run))
             self._keeper.rollback()
-        begin_origin(self._keeper, plan.origin, plan.options, plan.transform, plan.destination.table)
+        begin_origin(self._keeper, plan.origin, plan.options, plan.transform, plan.destination.shape)
         check_split(self._keeper, plan.origin, plan.split)
         refuse_itself(self._keeper, self._guard, plan)
         exported = export_snapshot(self._keeper) if plan.options.snapshot else ""

@@ -70,7 +70,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
             "kind": _kind(plan.destination.table, "table"),
             "server": _version(plan.servers.target),
             "encoding": around.target_encoding if around else None,
-            "created": plan.destination.create is not None,
+            "created": plan.destination.table is None,
             "indexes": [asdict(index) for index in around.indexes] if around else None,
             "triggers": [asdict(trigger) for trigger in around.triggers] if around else None,
         },

@@ -34,13 +34,22 @@ from copypump.postgres.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where rows land. `table` is None as long as `create` has not been executed."""
+    """Where rows land. `table` is None as long as `create`, or a step of the load, has not made it.
+
+    `made` is the table that such a step will make, as the server told when the plan tried it.
+    """
 
     name: str
     table: Table | None
     columns: tuple[Column, ...]
     create: sql.Composable | None
     identifier: sql.Composable
+    made: Table | None = None
+
+    @property
+    def shape(self) -> Table | None:
+        """The table as it is, or will be; None where nothing but its columns is known."""
+        return self.table or self.made
 
     @property
     def only(self) -> sql.SQL:
@@ -51,7 +60,7 @@ class Destination:
 def find_landing(target: Session, options: Options) -> Table | None:
     """The target table; None where it is yet to be made (RefusedError if that was not asked for)."""
     table = find_table(target, options.target_name)
-    if table is None and not options.create:
+    if table is None and not options.makes_table:
         raise no_such_table(target, options.target_name, "name another with --into, or let --create make it")
     return table
 
@@ -64,10 +73,16 @@ def plan_destination(
     unread: Sequence[int],
     output: Sequence[pa.Field[pa.DataType]],
     extensions: collections.abc.Mapping[int, Extension],
+    made: Table | None = None,
 ) -> Destination:
-    """Describe where rows land: `table`, or the one to be made for these columns (see `created_columns`)."""
+    """Describe where rows land: `table`, or the one to be made for these columns (see `created_columns`).
+
+    Or `made`, which a step of the load will make.
+    """
     if table is not None:
         return Destination(str(table), table, table.columns, None, table.qualified)
+    if made is not None:
+        return Destination(str(made), None, made.columns, None, made.qualified, made)
     columns = created_columns(target, stream, unread, output, options.target_name, extensions)
     key = options.key or ()
     columns = with_key(target, columns, key, options.target_name)
@@ -98,6 +113,8 @@ def check_landing(
 
     """
     table, mode = destination.table, options.load_mode
+    if destination.made is not None:
+        return
     if table is None:
         _check_create(target, destination, options)
         return

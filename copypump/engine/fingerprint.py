@@ -75,7 +75,7 @@ def fingerprint(plan: Plan, landed: Table) -> dict[str, Any]:
         "options": {
             name: value
             for name, value in options.items()
-            if name not in FREE | _SPLIT and name not in ("transforms", "create")
+            if name not in FREE | _SPLIT and name not in ("transforms", "create", "create_like_source")
         },
     }
 

@@ -43,8 +43,8 @@ def begin_landing(
     planned = destination.table
     first: list[Query | Statement] = []
     if planned is None:
-        assert destination.create is not None
-        first.append(destination.create)
+        if destination.create is not None:
+            first.append(destination.create)
     else:
         # Locked before it is described again: whoever alters it meanwhile is waited for, and then seen. A
         # mode's own statements take what they need at once: two runs that both held less, and then wanted

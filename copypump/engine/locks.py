@@ -31,6 +31,7 @@ _NAME = r'((?:"(?:[^"]|"")+"|[\w$]+)(?:\.(?:"(?:[^"]|"")+"|[\w$]+))*)'
 _QUOTED = r'("(?:[^"]|"")+"(?:\."(?:[^"]|"")+")*)'
 _OURS = re.compile(r'(^|[."])copypump_')
 _SAVEPOINT = "SAVEPOINT copypump_block; "
+_LINES = re.compile(r"\n +")  # within statements of pg_dump's
 _EXPLICIT = re.compile(rf"LOCK TABLE (?:ONLY )?{_NAME} IN ([A-Z ]+?) MODE")
 # The first that matches tells of the table that a statement is about.
 _IMPLICIT = tuple(
@@ -90,10 +91,12 @@ def locks(plan: Plan, transactions: Sequence[Transaction]) -> Iterator[Lock]:
     referred = _referred(plan)
     for transaction in transactions:
         dropping = any(_OLD.match(statement) for statement in transaction.statements)
-        made = {match[1] for statement in transaction.statements if (match := _MADE.match(statement))}
+        made = {
+            _quoted(match[1]) for statement in transaction.statements if (match := _MADE.match(statement))
+        }
         found = at_once(transaction, plan)
         for statement in (*transaction.statements, *transaction.refused):
-            for table, mode in _taken(statement.removeprefix(_SAVEPOINT)):
+            for table, mode in _taken(_LINES.sub(" ", statement.removeprefix(_SAVEPOINT))):
                 strength = list(MODES)
                 if strength.index(mode) >= strength.index(found.get(table, strength[0])):
                     found[table] = mode
@@ -152,4 +155,4 @@ def _until(transaction: Transaction, plan: Plan) -> str:
     if not plan.many and transaction.name == "load":
         return "the COMMIT at the end"
     each = {EACH_CHUNK: "each chunk's COMMIT", EACH_WORKER: "each worker's end"}
-    return each.get(transaction.times, f"the COMMIT of {transaction.name}")
+    return each.get(transaction.times, f"the {transaction.statements[-1]} of {transaction.name}")

@@ -79,6 +79,8 @@ class PumpOptions(TypedDict, total=False):
         dedupe: with a mode that merges, which of the source's rows of one key lands: "first:COLUMN" or
             "last:COLUMN", by that column's order. Without it, a key that two rows have is an error.
         create: make the target table from the output schema if it is missing, and its schema if that is.
+        create_like_source: make the target table by the source table's own definition, as pg_dump tells it,
+            with its indexes, constraints and triggers once all rows are there.
         triggers: what becomes of the target's triggers while rows land: "keep"; "disable-user" them, in the
             transaction of the rows; or "replica": the run's sessions do as a replica's (
             session_replication_role), which switches foreign keys off, too; these are checked at the end.
@@ -131,6 +133,7 @@ class PumpOptions(TypedDict, total=False):
     on_conflict: str
     dedupe: str | None
     create: bool
+    create_like_source: bool
     triggers: str
     sequences: str
     analyze: bool
@@ -202,6 +205,7 @@ class Options:
     on_conflict: str = "update"
     dedupe: str | None = None
     create: bool = False
+    create_like_source: bool = False
     triggers: str = TRIGGERS[0]
     sequences: str = SEQUENCES[0]
     analyze: bool = False
@@ -266,6 +270,7 @@ class Options:
             raise UsageError(f"batch_bytes must lie between 1 and {MAX_BATCH_BYTES:,}")
 
         self._check_indexes()
+        self._check_create()
         self._check_chunks()
         self._check_rejects()
         self._check_around()
@@ -281,6 +286,19 @@ class Options:
         if not MIN_MAINTENANCE <= memory <= MAX_MAINTENANCE:
             raise UsageError(
                 f"maintenance_work_mem must lie between {MIN_MAINTENANCE:,} and {MAX_MAINTENANCE:,} bytes"
+            )
+
+    def _check_create(self) -> None:
+        if not self.create_like_source:
+            return
+        if self.create:
+            raise UsageError("create and create_like_source are two ways to make the table: give one")
+        if self.query is not None:
+            raise UsageError("create_like_source goes with a table: a query has no definition of its own")
+        if self.on_error == REJECT:
+            raise UsageError(
+                "create_like_source makes keys and constraints after the rows, when none can be rejected any"
+                " more: it goes with on_error='abort'"
             )
 
     def _check_rejects(self) -> None:
@@ -342,6 +360,11 @@ class Options:
     def job_count(self) -> int:
         """How many workers there may be: `jobs`, or as many as suit the machine."""
         return min(AUTO_JOBS, os.cpu_count() or 1) if isinstance(self.jobs, str) else self.jobs
+
+    @property
+    def makes_table(self) -> bool:
+        """Whether the target table may be missing."""
+        return self.create or self.create_like_source
 
     @property
     def lock_milliseconds(self) -> int:

@@ -145,7 +145,7 @@ def make_plan(
 
     """
     with Refusals() as refusals:
-        return _make_plan(source, target, options, transform, decided, notes, refusals, one_database)
+        return _make_plan(source, target, options, transform, decided, notes or {}, refusals, one_database)
 
 
 def _make_plan(
@@ -154,12 +154,18 @@ def _make_plan(
     options: Options,
     transform: Transform | None,
     decided: Split | None,
-    notes: collections.abc.Mapping[str, Any] | None,
+    notes: collections.abc.Mapping[str, Any],
     refusals: Refusals,
     one_database: bool,
 ) -> Plan:
     table = find_landing(target, options)
-    origin = plan_origin(source, options, transform, table)
+    likeness = None
+    if options.create_like_source:
+        from copypump.engine.around.like_source import plan_likeness  # most runs have no use for it
+
+        likeness = plan_likeness(source, target, options, table, notes, begun=decided is not None)
+    made = likeness.made if likeness else None
+    origin = plan_origin(source, options, transform, table or made)
     check_binary(origin)
     seen, unread = _seen(origin.columns, transform)
     chosen, policies = reading_types(options, origin.columns, unread)
@@ -181,7 +187,7 @@ def _make_plan(
 
     extensions = extensions_of(source, [column.type for column in origin.columns])
     stream = [replace(c, not_null=c.not_null and c.name not in nullable) for c in origin.columns]
-    destination = plan_destination(target, options, table, stream, unread, output, extensions)
+    destination = plan_destination(target, options, table, stream, unread, output, extensions, made)
     names = [origin.columns[index].name for index in unread]
     cast = cast_on_target(destination, options.as_text, names, output)
     with refusals.collecting():
@@ -208,7 +214,16 @@ def _make_plan(
         raise refusals.error()
     run = (options.run_id or new_run_id()) if many else ""
     landing = Landing(
-        target, destination, mapping, options, cast, raw=is_raw(source), many=many, run=run, notes=notes or {}
+        target,
+        destination,
+        mapping,
+        options,
+        cast,
+        raw=is_raw(source),
+        many=many,
+        run=run,
+        notes=notes,
+        likeness=likeness,
     )
     loading = surround(landing, make_loading(landing))
     rejecting = None
@@ -296,7 +311,7 @@ def plan_split(source: Session, origin: Origin, options: Options) -> Split:
 
 def check_many(destination: Destination) -> None:
     """RefusedError where chunks cannot commit one by one into the target."""
-    table = destination.table
+    table = destination.shape
     if table is None or (table.persistence == "p" and table.kind != "f"):
         return
     why = {

@@ -58,7 +58,7 @@ def preview(plan: Plan, source: Session, rows: int) -> Preview:
 
     """
     options, columns = plan.options, plan.origin.columns
-    begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
+    begin_origin(source, plan.origin, options, plan.transform, plan.destination.shape)
     whole = _whole(plan)
     decoder = whole if plan.decoding is None else plan.decoding.decoder()
     copy = Source(source)

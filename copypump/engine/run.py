@@ -186,7 +186,7 @@ def _run_whole(
     if plan.rejecting is not None:
         plan.rejecting.table.make(target)
         attempt = Attempt(plan.rejecting.run, 1, plan.rejecting.limit())
-    begin_origin(source, plan.origin, options, plan.transform, plan.destination.table)
+    begin_origin(source, plan.origin, options, plan.transform, plan.destination.shape)
     with watched(source, target, plan, interrupt):
         landed = begin_landing(target, plan.destination, plan.mapping, options, plan.loading, report.tally)
         report.target = str(landed)

@@ -46,7 +46,9 @@ class Transaction:
 
 def script(plan: Plan) -> tuple[Transaction, ...]:
     """List the transactions of a run that nothing disturbs, in the order in which they begin."""
-    return _many(plan) if plan.many else _whole(plan)
+    tried = plan.loading.tried
+    trial = Transaction("try the definition", Side.TARGET, (*_writing(plan), *tried, "ROLLBACK"))
+    return (*((trial,) if tried else ()), *(_many(plan) if plan.many else _whole(plan)))
 
 
 def _whole(plan: Plan) -> tuple[Transaction, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import psycopg
 
@@ -52,6 +53,33 @@ def _comment_end(query: str, at: int) -> int | None:
         if not depth:
             return mark.end()
     return None
+
+
+def statements_of(script: str) -> Iterator[str]:
+    """Give the statements of a script, without the semicolons and the comments between them.
+
+    Strings are read as with standard_conforming_strings on. A semicolon within parentheses, as between the
+    actions of a rule, ends none; the bodies of functions in parsed SQL are not told apart.
+    """
+    begin: int | None = None  # of the statement that is not over yet
+    at = depth = 0
+    while at < len(script):
+        nothing: str | None
+        if script.startswith("/*", at) and (comment := _comment_end(script, at)):
+            end, nothing = comment, ""
+        else:
+            found = _ELEMENT.match(script, at)
+            assert found is not None  # the last alternative takes anything
+            end, nothing = found.end(), found["nothing"]
+        if nothing is None:
+            begin = at if begin is None else begin
+            depth += {"(": 1, ")": -1}.get(script[at:end], 0)
+        elif begin is not None and not depth and ";" in nothing and not nothing.startswith("--"):
+            yield script[begin:at]
+            begin = None
+        at = end
+    if begin is not None:
+        yield script[begin:].rstrip()
 
 
 def parse(session: Session, statement: str, *, ours: int = 0) -> None:

@@ -27,6 +27,8 @@ _ENTRY = re.compile(
     r"^\S+ \S+ \S+ \[(\d+)\] LOG:  (?:statement|execute [^:]*): (.*?)(?=^\S+ \S+ \S+ \[\d+\] |\Z)",
     re.MULTILINE | re.DOTALL,
 )
+# What a session of pg_dump begins with, which tells the plan of a table: it is no session of the run's.
+_PG_DUMP = "SELECT pg_catalog.set_config('search_path', '', false)"
 # What a run puts around what may fail, and what it writes into its ledger.
 _OUR_OWN = re.compile(
     r"(SAVEPOINT|RELEASE|ROLLBACK TO) (SAVEPOINT )?copypump|(INSERT INTO|UPDATE) \"copypump\"\.(runs|chunks|steps)"
@@ -42,9 +44,14 @@ def logged(text: str, planned: set[str]) -> list[tuple[str, ...]]:
     """The transactions, in the order in which they began; of what only looks something up, what is planned."""
     transactions: list[list[str]] = []
     current: dict[str, list[str]] = {}
+    dumping: set[str] = set()
     for pid, found in _ENTRY.findall(text):
         statement = "\n".join(line.removeprefix("\t") for line in found.rstrip("\n").split("\n")).strip()
         statement = _ROWS.sub(r"\1, ...", statement)
+        if pid not in current and statement.startswith(_PG_DUMP):
+            dumping.add(pid)
+        if pid in dumping:
+            continue
         parts = statement.split("; ") if statement.startswith("BEGIN ") else [statement]
         if parts[0].startswith("BEGIN "):
             current[pid] = []
@@ -129,6 +136,8 @@ JOBS = [
         {"mode": "append", "lock_timeout": "1h", "synchronous_commit": "off", **MANY}, id="settings"
     ),
     pytest.param({"mode": "append", "sequences": "keep"}, id="no-sequences"),
+    pytest.param({"create_like_source": True, "transform": None}, id="like-source-one"),
+    pytest.param({"create_like_source": True, "transform": None, **MANY}, id="like-source-many"),
     pytest.param({"where": "id > 100", "mode": "append", "check": "age > 0"}, id="where"),
     pytest.param({"mode": "append", "on_error": "reject"}, id="reject-one"),
     pytest.param({"mode": "append", "on_error": "reject", **MANY}, id="reject-many"),
@@ -142,6 +151,12 @@ def test_a_run_does_what_its_plan_says(
     if words.get("into") == "dates":
         sql(ready.src, "ALTER TABLE people DROP salary; UPDATE people SET name = '2020-01-01'")
         sql(ready.dst, "CREATE TABLE dates (id int, name timestamp(0), age int)")
+    if words.get("create_like_source"):
+        sql(
+            ready.src,
+            "CREATE INDEX ON people (age); CREATE INDEX ON people (name, age); COMMENT ON TABLE people IS 'p'",
+        )
+        sql(ready.dst, "DROP TABLE people")
     job: dict[str, Any] = {"table": "people", "transform": people} | words
     plan = api.plan(ready.src, ready.dst, **job)
     logs = len(pg15.log()), len(pg16.log())
@@ -150,6 +165,11 @@ def test_a_run_does_what_its_plan_says(
     source, target = (
         logged(server.log()[start:], planned) for server, start in zip((pg15, pg16), logs, strict=True)
     )
+    if plan.loading.tried:
+        assert target[0][-1] == "ROLLBACK"
+        trial = [target.pop(0)]  # the plan goes on in a transaction of its own
+    else:
+        trial = []
     if plan.many:
         assert len(plan.split.chunks) > 2
         assert source.pop(0)[-1] == target.pop(0)[-1] == "ROLLBACK"  # of the plan itself
@@ -161,7 +181,7 @@ def test_a_run_does_what_its_plan_says(
         if plan.rejecting:
             assert target.pop(0)[-1] == "ROLLBACK"  # but where something is made beside it
     assert source == expected(plan, Side.SOURCE)
-    assert sorted_apart(plan, target) == sorted_apart(plan, expected(plan, Side.TARGET))
+    assert sorted_apart(plan, trial + target) == sorted_apart(plan, expected(plan, Side.TARGET))
     text = plan.describe()
     assert all(statement in text for statement in planned)
 

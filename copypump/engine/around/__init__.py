@@ -10,6 +10,7 @@ from copypump.engine.options import KEEP
 # Module and function by the name of the option, and the word of it that asks for nothing. In the order in
 # which they come after the load. Only what is wanted is imported.
 AROUND: dict[str, tuple[str, str, object]] = {
+    "create_like_source": ("like_source", "add_like_source", False),
     "triggers": ("triggers", "add_triggers", "keep"),
     "synchronous_commit": ("synchronous", "add_synchronous_commit", None),
     "indexes": ("indexes", "add_indexes", KEEP),

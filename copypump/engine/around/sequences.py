@@ -25,12 +25,13 @@ _INTEGERS = {20, 21, 23}  # oids of int8, int2 and int4
 
 def add_sequences(landing: Landing, loading: Loading) -> Loading:
     """End by advancing the sequences; one that the role may not advance is a warning."""
-    table, mode = landing.destination.table, landing.options.load_mode
+    table, mode = landing.destination.shape, landing.options.load_mode
     if table is None or (mode is not None and not mode.inserts):
         return loading
     written = {mapped.column.name: mapped.column for mapped in landing.mapping.mapped}
     steps, warnings = [], []
-    for sequence in sequences_of(landing.target, table):
+    tried = landing.likeness.sequences if landing.likeness else None  # of a table that is yet to be made
+    for sequence in sequences_of(landing.target, table) if tried is None else tried:
         column = written.get(sequence.column)
         if column is None or column.type.base.oid not in _INTEGERS:
             continue

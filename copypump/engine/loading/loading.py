@@ -26,6 +26,7 @@ from copypump.postgres.session import Session
 
 if TYPE_CHECKING:
     from copypump.engine.around.indexes import Rebuilding
+    from copypump.engine.around.like_source import Likeness
 
 
 class Step(Protocol):
@@ -105,6 +106,7 @@ class Loading:
         named: what the user knows the parts of that table as, by the names that they have there.
         locked: other tables than the target, which the load locks against all others.
         indexes: what becomes of the target's indexes, where the run drops and makes them again.
+        tried: statements that the plan has tried on the target, and rolled back.
         told: an error of the target's by the names that the user knows, where rows land in another table.
 
     """
@@ -120,6 +122,7 @@ class Loading:
     named: collections.abc.Mapping[str, str] = field(default_factory=dict)
     locked: tuple[Table, ...] = ()
     indexes: Rebuilding | None = None
+    tried: tuple[str, ...] = ()
     told: Callable[[TargetError], TargetError] = field(default=_as_it_is, compare=False)
 
     @property
@@ -147,6 +150,7 @@ class Landing:
         many: chunks commit one by one, in transactions and sessions of their own.
         run: the run's name; "" where there is no ledger.
         notes: what a run that is resumed has kept in the ledger.
+        likeness: how the target is made like the source, where it is.
 
     """
 
@@ -159,6 +163,7 @@ class Landing:
     many: bool = False
     run: str = ""
     notes: collections.abc.Mapping[str, Any] = field(default_factory=dict)
+    likeness: Likeness | None = None
 
 
 MakeLoading = Callable[[Landing], Loading]

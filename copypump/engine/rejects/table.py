@@ -10,7 +10,7 @@ from copypump.engine.ledger import MAKING
 from copypump.engine.rejects.record import spelled_out
 from copypump.errors import CopypumpError, RefusedError, Side, TargetError
 from copypump.postgres.catalog import KINDS, may_create
-from copypump.postgres.commit import commit, make_durable
+from copypump.postgres.commit import DURABLE, commit
 from copypump.postgres.names import parse_name, quote_name, show_name
 from copypump.postgres.query import parse
 from copypump.postgres.session import Session
@@ -123,8 +123,7 @@ SELECT a.attname, c.relkind::pg_catalog.text
         if self.is_there(session):
             return
         session.rollback()
-        session.begin_target()
-        make_durable(session)  # chunks build on it
+        session.begin_target(DURABLE)  # chunks build on it
         session.execute("SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int8)", [MAKING])
         try:
             if not self.is_there(session):
