@@ -371,26 +371,6 @@ def test_rows_that_break_a_constraint_leave_the_old_table(small: Pair, case: str
     assert "as it was before" in str(error.state)
 
 
-def test_a_transform_that_fails_leaves_the_old_table(small: Pair) -> None:
-    def fails(batch: Any) -> Any:
-        if batch.num_rows:
-            raise ValueError
-        return batch
-
-    failed(small, transform=fails)
-
-
-def test_a_killed_target_leaves_the_old_table(small: Pair, pg15: SystemServer) -> None:
-    [(name,)] = sql(small.dst, "SELECT current_database()")
-
-    def kills(batch: Any) -> Any:
-        if batch.num_rows:
-            assert pg15.kill_sessions(name)
-        return batch
-
-    assert failed(small, transform=kills).exit_code == ExitCode.TARGET
-
-
 def test_ctrl_c_while_the_swap_waits(small: Pair) -> None:
     def interrupt() -> None:
         while not sql(small.dst, WAITING):
