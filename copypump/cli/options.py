@@ -353,8 +353,8 @@ landing = together(
         "--maintenance-work-mem",
         metavar="SIZE",
         callback=_memory,
-        help="Memory of the server for making one index, with --indexes rebuild or --mode replace; by default"
-        " what the server is set to.",
+        help="Memory of the server for making one index, with --indexes rebuild, --mode replace or"
+        " --create-like-source; by default what the server is set to.",
     ),
     click.option(
         "--create",

@@ -281,8 +281,11 @@ class Options:
         memory = self.maintenance_work_mem
         if memory is None:
             return
-        if self.indexes != REBUILD and not (self.load_mode and self.load_mode.new_table):
-            raise UsageError("maintenance_work_mem goes with indexes='rebuild', or mode replace")
+        makes = (self.load_mode and self.load_mode.new_table) or self.create_like_source
+        if self.indexes != REBUILD and not makes:
+            raise UsageError(
+                "maintenance_work_mem goes with indexes='rebuild', mode replace, or create_like_source"
+            )
         if not MIN_MAINTENANCE <= memory <= MAX_MAINTENANCE:
             raise UsageError(
                 f"maintenance_work_mem must lie between {MIN_MAINTENANCE:,} and {MAX_MAINTENANCE:,} bytes"

@@ -137,7 +137,10 @@ JOBS = [
     ),
     pytest.param({"mode": "append", "sequences": "keep"}, id="no-sequences"),
     pytest.param({"create_like_source": True, "transform": None}, id="like-source-one"),
-    pytest.param({"create_like_source": True, "transform": None, **MANY}, id="like-source-many"),
+    pytest.param(
+        {"create_like_source": True, "transform": None, "maintenance_work_mem": 2 << 20, **MANY},
+        id="like-source-many",
+    ),
     pytest.param({"where": "id > 100", "mode": "append", "check": "age > 0"}, id="where"),
     pytest.param({"mode": "append", "on_error": "reject"}, id="reject-one"),
     pytest.param({"mode": "append", "on_error": "reject", **MANY}, id="reject-many"),

@@ -242,7 +242,8 @@ def add_like_source(landing: Landing, loading: Loading) -> Loading:
     """Begin the load by making the table, and end it by its indexes, each apart, and then all else."""
     likeness = landing.likeness
     assert likeness is not None  # which the plan decides before the rest
-    before, after = likeness.dump.before, likeness.dump.after
+    before, noted = likeness.dump.before, likeness.dump.after
+    after = Section((*landing.options.memory, *noted.settings), noted.statements)
     indexes = [statement for statement in after.statements if _makes_index(statement)]
     others = [statement for statement in after.statements if not _makes_index(statement)]
     phases = (
@@ -251,7 +252,7 @@ def add_like_source(landing: Landing, loading: Loading) -> Loading:
     )
     making: list[Step] = [Carried(before)]
     if landing.many:
-        making.append(Noted(landing.options.ledger_schema, landing.run, after))
+        making.append(Noted(landing.options.ledger_schema, landing.run, noted))
     return replace(
         loading,
         prepare=(*making, *loading.prepare),
