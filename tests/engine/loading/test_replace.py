@@ -113,7 +113,7 @@ def test_everything_is_kept(server: Server, two: Pair) -> None:
     [(value,)] = sql(two.dst, serial)
     ways: list[dict[str, Any]] = [{}, {"jobs": 2, "split": "ctid", "chunk_bytes": 1 << 13}]
     for options in ways:
-        report = copypump.pump(two.src, two.dst, table=ORDERS, mode="replace", **options)
+        report = copypump.pump(two.src, two.dst, table=ORDERS, mode="replace", sequences="keep", **options)
         assert report.rows_written == 396
         assert (report.chunks > 1) == bool(options)
         assert dump(server, two.dst) == before[0]
