@@ -133,7 +133,8 @@ SELECT to_jsonb(k) - '{{oid,conrelid,conindid,conkey,confkey,conbin,confrelid,co
               'comment', obj_description(k.oid, 'pg_constraint'),
               'columns', {_names("k.conkey", "k.conrelid")}, 'firing', {_FIRING},
               'to_itself', k.confrelid = k.conrelid,
-              'referenced', CASE WHEN k.confrelid <> 0 THEN k.confrelid::regclass::text END)
+              'referenced', CASE WHEN k.confrelid <> 0 THEN k.confrelid::regclass::text END,
+              '_lockable', k.confrelid <> 0 AND has_table_privilege(k.confrelid, 'UPDATE, DELETE, TRUNCATE'))
   FROM pg_constraint k
  WHERE k.conrelid = $1 AND k.conparentid = 0
  ORDER BY k.contype, k.conname""",

@@ -49,7 +49,9 @@ def referrer_statements(definition: Definition, names: Names) -> Iterator[str]:
 def locks(definition: Definition) -> Iterator[str]:
     """All that the swap needs, in the order in which others lock: what uses the table before the table.
 
-    A view is locked by giving it the owner that it has, as LOCK TABLE would lock all that it reads as well.
+    A view is locked by giving it the owner that it has, as LOCK TABLE would lock all that it reads as well. What
+    the old table refers to is locked by its end, which needs no right to; LOCK TABLE does, and where the role
+    has none, the end of the old table is not as patient as this.
     """
     views = [(row["schema"], row["name"], row["owner"]) for row in definition.views]
     others = [*definition.other_rules, *definition.other_policies]
@@ -60,6 +62,9 @@ def locks(definition: Definition) -> Iterator[str]:
     for table in dict.fromkeys(_only(row) for row in tables):
         yield f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"
     yield f"LOCK TABLE ONLY {quoted(definition.name)} IN ACCESS EXCLUSIVE MODE"
+    keys = (row for row in definition.constraints if row["contype"] == "f" and not row["to_itself"])
+    for referenced in dict.fromkeys(row["referenced"] for row in keys if row["_lockable"]):
+        yield f"LOCK TABLE {referenced} IN ACCESS EXCLUSIVE MODE"
 
 
 def swap_statements(definition: Definition, names: Names, role: Role) -> Iterator[str]:

@@ -309,19 +309,24 @@ def test_an_older_snapshot_sees_an_empty_table(small: Pair) -> None:
 
 WAITING = """
 SELECT 1 FROM pg_locks
- WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted"""
+ WHERE relation = '{}'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted"""
 
 
-def test_locks_are_waited_for_in_turns(small: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("table", ["t", "ages"])
+def test_locks_are_waited_for_in_turns(small: Pair, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    """Of the target, and of what it refers to: the end of the old table takes its foreign keys along."""
+    sql(small.dst, "CREATE TABLE ages (age int PRIMARY KEY)")
+    sql(small.dst, "INSERT INTO ages SELECT generate_series(0, 1000)")
+    sql(small.dst, "ALTER TABLE t ADD CONSTRAINT known FOREIGN KEY (age) REFERENCES ages")
     monkeypatch.setattr(replace, "LOCK_TIMEOUT", "100ms")
     monkeypatch.setattr(replace, "LOCK_PAUSE", 0.05)
     monkeypatch.setattr(replace, "LOCK_ATTEMPTS", 1000)
     done: list[copypump.Report] = []
     with psycopg.connect(small.dst) as holder:
-        holder.execute("SELECT FROM t LIMIT 1")
+        holder.execute(f"SELECT FROM {table} LIMIT 1".encode())
         run = threading.Thread(target=lambda: done.append(replaced(small)))
         run.start()
-        while not sql(small.dst, WAITING):
+        while not sql(small.dst, WAITING.format(table)):
             assert run.is_alive()
         # Whoever comes now waits behind it, but not for ever.
         assert sql(small.dst, "SELECT count(*) FROM t") == [(10,)]
@@ -332,7 +337,7 @@ def test_locks_are_waited_for_in_turns(small: Pair, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(replace, "LOCK_ATTEMPTS", 2)
     sql(small.dst, "DELETE FROM t WHERE id > 500")
     with psycopg.connect(small.dst) as holder:
-        holder.execute("SELECT FROM t LIMIT 1")
+        holder.execute(f"SELECT FROM {table} LIMIT 1".encode())
         with pytest.raises(copypump.TargetError) as error:
             replaced(small)
     assert error.value.sqlstate == "55P03"
@@ -373,7 +378,7 @@ def test_rows_that_break_a_constraint_leave_the_old_table(small: Pair, case: str
 
 def test_ctrl_c_while_the_swap_waits(small: Pair) -> None:
     def interrupt() -> None:
-        while not sql(small.dst, WAITING):
+        while not sql(small.dst, WAITING.format("t")):
             assert running.is_set()
         os.kill(os.getpid(), signal.SIGINT)
 
