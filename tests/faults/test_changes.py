@@ -79,8 +79,17 @@ def end_backend(scene: Scene, what: str, process: Process) -> None:
     assert sql(scene.dsns["source"], "SELECT pg_terminate_backend(%s, 10000)", [pid]) == [(True,)]
 
 
-@pytest.mark.parametrize("way", ["empty-ctid", "empty-key", "processes-key", "replace-ctid"])
-@pytest.mark.parametrize("dies", ["", "workers", "lasting", "lasting workers"])
+@pytest.mark.parametrize(
+    ("way", "dies"),
+    [
+        ("empty-ctid", ""),
+        ("empty-ctid", "lasting workers"),
+        ("empty-key", "workers"),
+        ("replace-ctid", "lasting"),
+        ("processes-key", "workers"),
+        ("processes-key", "lasting workers"),
+    ],
+)
 def test_the_copy_equals_the_snapshot(servers: Servers, way: str, dies: str) -> None:
     """Who dies does so while others wait for the table; those that are left go on, and hold the snapshot."""
     with Scene(*servers, WAYS[way]) as scene:
