@@ -222,6 +222,24 @@ def scaling(
 
 
 @main.command()
+@_servers
+@_pythons
+@click.option("--scale", type=float, default=0.1, show_default=True, help="1: the workloads' full size.")
+@click.option("--runs", type=int, default=3, show_default=True, help="Counted turns.")
+@_out
+def jobs(
+    src: str | None, dst: str | None, pump_python: str, peer_python: str, scale: float, runs: int, out: Path
+) -> None:
+    """Measure many workers beside as many raw pipes, their ledger, and a skewed table; write jobs.json."""
+    from bench import jobs as many
+
+    with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
+        made = many.measure(pair, places, many.Sizes(scale, runs), teller())
+    results.save(made, out / "jobs.json")
+    click.echo("\n".join(many.tables(made)))
+
+
+@main.command()
 @click.argument(
     "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=results.FOLDER
 )
