@@ -62,7 +62,8 @@ class Ledger:
         statement = """INSERT INTO {schema}.runs
             (run, status, source, target, options, fingerprint, split, version)
             VALUES ($1, 'running', $2, $3, $4, '{{}}', $5, $6) ON CONFLICT DO NOTHING RETURNING epoch"""
-        params: list[Param] = [run, source, target, *map(json.dumps, (options, split)), version]
+        names = (_storable(session, name) for name in (source, target))
+        params: list[Param] = [run, *names, *map(json.dumps, (options, split)), version]
         rows = session.execute(self._sql(statement), params)
         if not rows:
             raise RefusedError(
@@ -78,7 +79,7 @@ class Ledger:
             self._sql(
                 "UPDATE {schema}.runs SET target = $2, fingerprint = $3 WHERE run OPERATOR(pg_catalog.=) $1"
             ),
-            [run, target, json.dumps(fingerprint)],
+            [run, _storable(session, target), json.dumps(fingerprint)],
         )
 
     def read(self, session: Session, run: str) -> Record:
@@ -127,12 +128,12 @@ class Ledger:
 
     def note(self, session: Session, run: str, notes: Mapping[str, Any]) -> None:
         """Keep what a later step, or a resume, must know: it commits with the session's transaction."""
+        [(before,)] = session.execute(
+            self._sql("SELECT notes FROM {schema}.runs WHERE run OPERATOR(pg_catalog.=) $1 FOR UPDATE"), [run]
+        )
         session.execute(
-            self._sql(
-                "UPDATE {schema}.runs SET notes = notes OPERATOR(pg_catalog.||) $2::pg_catalog.jsonb"
-                " WHERE run OPERATOR(pg_catalog.=) $1"
-            ),
-            [run, json.dumps(notes)],
+            self._sql("UPDATE {schema}.runs SET notes = $2 WHERE run OPERATOR(pg_catalog.=) $1"),
+            [run, json.dumps(json.loads(before) | dict(notes))],
         )
 
     def end(
@@ -150,7 +151,7 @@ class Ledger:
                 "UPDATE {schema}.runs SET status = $2, error = $3, changed = pg_catalog.clock_timestamp()"
                 " WHERE run OPERATOR(pg_catalog.=) $1"
             ),
-            [run, status, error],
+            [run, status, error and _storable(session, error)],
             deadline=deadline,
         )
 
@@ -249,3 +250,13 @@ class Ledger:
     def start_over(self, session: Session, run: str) -> None:
         """Take the run's chunks out, in the transaction that takes away what they landed."""
         session.execute(self._sql("DELETE FROM {schema}.chunks WHERE run OPERATOR(pg_catalog.=) $1"), [run])
+
+
+def _storable(session: Session, text: str) -> str:
+    """Text that is only to be read by people, with escapes for what the database's encoding may lack."""
+    match session.server_encoding:
+        case "UTF8" | "SQL_ASCII":
+            return text
+        case encoding:
+            codec = "latin-1" if encoding == "LATIN1" else "ascii"
+            return text.encode(codec, "backslashreplace").decode(codec)

@@ -14,7 +14,7 @@ from copypump.postgres.session import Session
 _RUNS = """
 SELECT r.run, r.status, r.source, r.target, r.error, r.version,
        r.started::pg_catalog.text, r.changed::pg_catalog.text,
-       pg_catalog.jsonb_array_length(r.split OPERATOR(pg_catalog.->) 'chunks'),
+       pg_catalog.json_array_length(r.split::pg_catalog.json OPERATOR(pg_catalog.->) 'chunks'),
        c.done, c.rows_read, c.rows_written, c.bytes_written,
        EXISTS (SELECT FROM pg_catalog.pg_locks l
                 WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted

@@ -16,6 +16,8 @@ from copypump.postgres.session import Session
 # "copypump" in ASCII: under this lock two runs do not make the ledger at once.
 MAKING = 0x636F707970756D70
 
+# What may hold names and options of any letters is json, whose text has them as escapes in ASCII: jsonb would
+# want a place for each in the database's own encoding.
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS {schema};
 CREATE TABLE IF NOT EXISTS {schema}.runs (
@@ -24,11 +26,11 @@ CREATE TABLE IF NOT EXISTS {schema}.runs (
     status      pg_catalog.text NOT NULL,
     source      pg_catalog.text NOT NULL,
     target      pg_catalog.text NOT NULL,
-    options     pg_catalog.jsonb NOT NULL,
-    fingerprint pg_catalog.jsonb NOT NULL,
-    split       pg_catalog.jsonb NOT NULL,
+    options     pg_catalog.json NOT NULL,
+    fingerprint pg_catalog.json NOT NULL,
+    split       pg_catalog.json NOT NULL,
     snapshots   pg_catalog.jsonb NOT NULL DEFAULT '[]',
-    notes       pg_catalog.jsonb NOT NULL DEFAULT '{{}}',
+    notes       pg_catalog.json NOT NULL DEFAULT '{{}}',
     error       pg_catalog.text,
     version     pg_catalog.text NOT NULL,
     started     pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
