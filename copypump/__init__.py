@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from copypump.engine.aio import apump as apump
     from copypump.engine.aio import aread as aread
     from copypump.engine.api import pump as pump
-    from copypump.engine.history import forget as forget
-    from copypump.engine.history import runs as runs
-    from copypump.engine.history import status as status
+    from copypump.engine.chunks.history import forget as forget
+    from copypump.engine.chunks.history import runs as runs
+    from copypump.engine.chunks.history import status as status
+    from copypump.engine.chunks.resume import resume as resume
     from copypump.engine.report import Progress as Progress
     from copypump.engine.report import Report as Report
-    from copypump.engine.resume import resume as resume
     from copypump.engine.streams import read as read
     from copypump.engine.streams import write as write
     from copypump.errors import CastError as CastError

@@ -1,7 +1,7 @@
 """The README's generated tables and its code blocks; `python -m tests.readme` writes the tables anew.
 
 A table stands between `<!-- name -->` and `<!-- /name -->`, and comes from the place that the program itself
-reads: the types from `codec.types`, the options from the command, the plan's keys from `engine.description`, the
+reads: the types from `codec.types`, the options from the command, the plan's keys from `engine.planning.description`, the
 exit codes from `errors.ExitCode`.
 """
 
@@ -17,7 +17,7 @@ from copypump.cli.options import OTHERS, TITLES
 from copypump.cli.run import run
 from copypump.cli.types import HEAD
 from copypump.codec.types import facts
-from copypump.engine import description
+from copypump.engine.planning import description
 from copypump.errors import ExitCode
 
 README = Path(__file__).parents[1] / "README.md"

@@ -24,7 +24,7 @@ def forget(run: str, dst: str, ledger_schema: str, indexes: str | None) -> None:
 
     Tables that are its own, such as those in which rows were staged, are dropped.
     """
-    from copypump.engine import history  # not before: help must not wait for psycopg
+    from copypump.engine.chunks import history  # not before: help must not wait for psycopg
 
     if left := history.forget(run, dst, ledger_schema, indexes=indexes):
         output.result("\n".join(f"{statement};" for statement in ("BEGIN", *left, "COMMIT")))

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from copypump.cli.output import PLAIN_WIDTH, megabytes
-from copypump.engine.description import (
+from copypump.engine.planning.description import (
     column_line,
     index_lines,
     left_line,

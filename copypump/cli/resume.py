@@ -37,7 +37,9 @@ def resume(
     """
     logs.start(log_level, log_format)
     with collecting_later():
-        from copypump.engine.resume import resume as go_on  # not before: help must not wait for pyarrow
+        from copypump.engine.chunks.resume import (
+            resume as go_on,  # not before: help must not wait for pyarrow
+        )
 
     with reporting(report, face, progress) as said:
         shown = said.shown

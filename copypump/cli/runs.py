@@ -11,7 +11,7 @@ import click
 from copypump.cli import options, output
 
 if TYPE_CHECKING:
-    from copypump.engine.ledger import RunState
+    from copypump.engine.chunks.ledger import RunState
 
 HEAD = ("run", "status", "source", "target", "chunks", "rows written", "started", "changed")
 
@@ -22,7 +22,7 @@ HEAD = ("run", "status", "source", "target", "chunks", "rows written", "started"
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def runs(dst: str, ledger_schema: str, as_json: bool) -> None:
     """List the runs in the ledger on the target, oldest first."""
-    from copypump.engine import history  # not before: help must not wait for psycopg
+    from copypump.engine.chunks import history  # not before: help must not wait for psycopg
 
     found = history.runs(dst, ledger_schema)
     if as_json:

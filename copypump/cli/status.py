@@ -12,7 +12,7 @@ from copypump.cli import options, output
 from copypump.errors import printable
 
 if TYPE_CHECKING:
-    from copypump.engine.history import RunStatus
+    from copypump.engine.chunks.history import RunStatus
 
 
 @click.command(short_help="Show how one run stands.")
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def status(run: str, dst: str, ledger_schema: str, as_json: bool) -> None:
     """Show how RUN stands: what is committed, under which snapshots, and why it stopped."""
-    from copypump.engine import history  # not before: help must not wait for psycopg
+    from copypump.engine.chunks import history  # not before: help must not wait for psycopg
 
     found = history.status(run, dst, ledger_schema)
     if as_json:

@@ -13,8 +13,8 @@ from typing import TypeVar, Unpack
 
 import pyarrow as pa
 
-from copypump.engine.moving import OnProgress
 from copypump.engine.options import Options, PumpOptions
+from copypump.engine.pipeline.moving import OnProgress
 from copypump.engine.report import Progress, Report
 from copypump.engine.run import run
 from copypump.engine.streams import ReadOptions, read

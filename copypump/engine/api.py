@@ -8,9 +8,9 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from typing import Unpack
 
-from copypump.engine.moving import OnProgress
 from copypump.engine.options import Options, PumpOptions
-from copypump.engine.plan import Plan
+from copypump.engine.pipeline.moving import OnProgress
+from copypump.engine.planning.plan import Plan
 from copypump.engine.report import Report
 from copypump.engine.run import dry_run, run
 from copypump.postgres.session import Where

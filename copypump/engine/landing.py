@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from copypump.engine.destination import Destination, check_landing
 from copypump.engine.loading import Loading
-from copypump.engine.mapping import Mapping
 from copypump.engine.options import Options
+from copypump.engine.planning.destination import Destination, check_landing
+from copypump.engine.planning.mapping import Mapping
 from copypump.engine.report import Report, Tally
 from copypump.errors import RefusedError, Side
 from copypump.postgres.catalog import Table, find_table, locking_to_insert

@@ -20,7 +20,7 @@ from copypump.codec.encoder import Encoder
 from copypump.codec.framing import Framer
 from copypump.codec.nested_readers import make_reader
 from copypump.codec.rewrite import Rewriter
-from copypump.engine import reshape
+from copypump.engine.pipeline import reshape
 from copypump.engine.report import Report
 from copypump.postgres.source import Source
 from copypump.postgres.target import Target

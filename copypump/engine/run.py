@@ -1,4 +1,4 @@
-"""Carries out a plan: in one transaction here, chunk by chunk with a ledger in `engine.chunked`.
+"""Carries out a plan: in one transaction here, chunk by chunk with a ledger in `engine.chunks.chunked`.
 
 In one transaction, what the target holds changes only by the COMMIT at the very end. Every other ending rolls
 both sides back, says so in the error's `state`, and leaves no COPY and no session of ours behind.
@@ -14,15 +14,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from copypump.engine.destination import check_landing
-from copypump.engine.fingerprint import loaded_split
-from copypump.engine.itself import refuse_itself, watched
+from copypump.engine.chunks.fingerprint import loaded_split
 from copypump.engine.landing import begin_landing, finish_landing
-from copypump.engine.moving import Attempt, OnProgress, move_rows
 from copypump.engine.options import Options
-from copypump.engine.origin import begin_origin
-from copypump.engine.plan import Around, Plan, make_plan
-from copypump.engine.refusals import Refusals
+from copypump.engine.pipeline.moving import Attempt, OnProgress, move_rows
+from copypump.engine.planning.destination import check_landing
+from copypump.engine.planning.itself import refuse_itself, watched
+from copypump.engine.planning.origin import begin_origin
+from copypump.engine.planning.plan import Around, Plan, make_plan
+from copypump.engine.planning.refusals import Refusals
 from copypump.engine.report import Counters, Report, Watch
 from copypump.errors import CopypumpError, OutcomeUnknownError, Side
 from copypump.postgres.catalog import begin_both
@@ -33,7 +33,7 @@ from copypump.postgres.surroundings import indexes_of, triggers_of
 from copypump.transforms import Transform
 
 if TYPE_CHECKING:
-    from copypump.engine.ledger import Record
+    from copypump.engine.chunks.ledger import Record
 
 log = logging.getLogger("copypump.run")
 
@@ -96,7 +96,7 @@ def dry_run(src: Where, dst: Where, options: Options, rows: int = 0) -> Plan:
         with planned(src, dst, options, interrupt) as (plan, source, target):
             plan = replace(plan, around=_look_around(plan, source, target))
             if rows:
-                from copypump.engine.preview import preview
+                from copypump.engine.planning.preview import preview
 
                 plan = replace(plan, preview=preview(plan, source, rows))
             return plan
@@ -135,7 +135,7 @@ def run(
                 if log.isEnabledFor(logging.INFO):
                     log.info("plan:\n%s", plan.describe())
                 if plan.many:
-                    from copypump.engine.chunked import run_chunked
+                    from copypump.engine.chunks.chunked import run_chunked
 
                     run_chunked(
                         plan, source, target, src, dst, report, counters, on_progress, interval, interrupt,

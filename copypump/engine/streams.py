@@ -12,17 +12,17 @@ import pyarrow as pa
 
 from copypump.codec.decoder import Decoder
 from copypump.codec.framing import Framer
-from copypump.engine.destination import find_landing, plan_destination
 from copypump.engine.landing import begin_landing, finish_landing
 from copypump.engine.loading import Landing, make_loading
-from copypump.engine.mapping import make_mapping
-from copypump.engine.moving import OnProgress, move, open_sink
 from copypump.engine.options import CONFLICTS, DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, Options
-from copypump.engine.origin import begin_origin, plan_origin
-from copypump.engine.pipeline import ArrowFeed, WireFeed
-from copypump.engine.plan import check_binary, chosen_policies, chosen_types
+from copypump.engine.pipeline.moving import OnProgress, move, open_sink
+from copypump.engine.pipeline.pipeline import ArrowFeed, WireFeed
+from copypump.engine.pipeline.reshape import Reshaper
+from copypump.engine.planning.destination import find_landing, plan_destination
+from copypump.engine.planning.mapping import make_mapping
+from copypump.engine.planning.origin import begin_origin, plan_origin
+from copypump.engine.planning.plan import check_binary, chosen_policies, chosen_types
 from copypump.engine.report import Counters, Report
-from copypump.engine.reshape import Reshaper
 from copypump.engine.run import reported
 from copypump.errors import Side, SourceError, UsageError
 from copypump.postgres.interrupt import Aborted, Interrupt

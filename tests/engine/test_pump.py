@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 import copypump
-from copypump.engine import pipeline
+from copypump.engine.pipeline import pipeline
 from tests.conftest import Pair
 from tests.engine.conftest import PEOPLE, ROWS, people, wire
 from tests.servers import sql

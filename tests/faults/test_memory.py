@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from copypump.engine.pipeline import THREADS
+from copypump.engine.pipeline.pipeline import THREADS
 from copypump.postgres.source import GROW_BYTES
 from tests.faults.patience import Patience
 from tests.faults.scene import Moment, Process, Scene

@@ -23,10 +23,10 @@ from typing import Any
 
 import psycopg
 
-from copypump.engine.ledger import Ledger
+from copypump.engine.chunks.ledger import Ledger
 from copypump.engine.loading import Landing, Loading, Phase, Step
 from copypump.engine.options import Options
-from copypump.engine.origin import no_such_table
+from copypump.engine.planning.origin import no_such_table
 from copypump.engine.report import Tally
 from copypump.errors import RefusedError, Side
 from copypump.postgres.catalog import KINDS, Table, find_table

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
-from copypump.engine.ledger import Ledger
+from copypump.engine.chunks.ledger import Ledger
 from copypump.engine.loading import Phase, Step
 from copypump.engine.report import Tally
 from copypump.errors import RefusedError, Side, TargetError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from copypump.engine.loading.loading import Execute, Landing, Loading
-from copypump.engine.sink import Sink, make_sink
+from copypump.engine.pipeline.sink import Sink, make_sink
 
 
 def sink_of(landing: Landing) -> Sink:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from psycopg import sql
 
 from copypump.engine.loading.loading import Landing, Loading
-from copypump.engine.origin import RAW, is_raw
-from copypump.engine.sink import Sink, insert_into, make_sink
+from copypump.engine.pipeline.sink import Sink, insert_into, make_sink
+from copypump.engine.planning.origin import RAW, is_raw
 from copypump.postgres.catalog import row_security_applies
 
 

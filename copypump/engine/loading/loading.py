@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from psycopg import sql
 
 from copypump.codec.column import Column
-from copypump.engine.destination import Destination
-from copypump.engine.mapping import Mapping
 from copypump.engine.options import Options
+from copypump.engine.pipeline.sink import Sink
+from copypump.engine.planning.destination import Destination
+from copypump.engine.planning.mapping import Mapping
 from copypump.engine.report import Tally
-from copypump.engine.sink import Sink
 from copypump.errors import TargetError
 from copypump.postgres.catalog import Table
 from copypump.postgres.session import Session
@@ -145,7 +145,7 @@ class Landing:
         destination: the target table, or the one that the run will make.
         mapping: which column lands where.
         options: the user's.
-        cast: the target's columns, by name, that its server casts text to (see `engine.sink`).
+        cast: the target's columns, by name, that its server casts text to (see `engine.pipeline.sink`).
         raw: text may be any bytes.
         many: chunks commit one by one, in transactions and sessions of their own.
         run: the run's name; "" where there is no ledger.

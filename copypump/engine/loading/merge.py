@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 
 from copypump.codec.column import Column
-from copypump.engine.ledger import Ledger
+from copypump.engine.chunks.ledger import Ledger
 from copypump.engine.loading.loading import Execute, Landing, Loading, Phase, Step
+from copypump.engine.pipeline.sink import make_sink
 from copypump.engine.report import Tally
-from copypump.engine.sink import make_sink
 from copypump.errors import RefusedError, Side, TargetError
 from copypump.postgres.catalog import KINDS, Table, may_create
 from copypump.postgres.keys import has_rewriting_rules, lacking, may_make_temporary

@@ -20,8 +20,8 @@ from psycopg import sql
 from copypump.engine.loading import direct
 from copypump.engine.loading.loading import Execute, Landing, Loading, Phase, Step
 from copypump.engine.options import REJECT
+from copypump.engine.pipeline.sink import make_sink
 from copypump.engine.report import Tally
-from copypump.engine.sink import make_sink
 from copypump.errors import RefusedError, Side, TargetError
 from copypump.postgres.names import quote_name, show_name
 from copypump.postgres.session import Session

@@ -10,11 +10,11 @@ import pyarrow as pa
 from copypump.codec.decoder import Decoder
 from copypump.codec.framing import Block, Framer
 from copypump.codec.rewrite import Rewriter
-from copypump.engine.pipeline import WireFeed
+from copypump.engine.pipeline.pipeline import WireFeed
+from copypump.engine.pipeline.reshape import Decoded
 from copypump.engine.rejects.record import DECODE, RejectedRows, records
 from copypump.engine.rejects.sifting import InputRows, part_of, sift
 from copypump.engine.report import Counters
-from copypump.engine.reshape import Decoded
 from copypump.errors import CastError, UnrepresentableError
 from copypump.postgres.source import Source
 

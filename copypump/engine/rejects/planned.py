@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 
 from copypump.codec.column import Column
-from copypump.engine.destination import Destination
 from copypump.engine.loading import Loading
-from copypump.engine.mapping import Mapping
 from copypump.engine.options import Options
+from copypump.engine.pipeline.sink import copy_into, refuse_staging
+from copypump.engine.planning.destination import Destination
+from copypump.engine.planning.mapping import Mapping
 from copypump.engine.rejects.blocks import BLOCK_BYTES, BlockTarget, in_block
 from copypump.engine.rejects.files import check_file
 from copypump.engine.rejects.landing import make_statements
 from copypump.engine.rejects.limit import Limit, MaxRejects
 from copypump.engine.rejects.rules import Rules, find_rules
 from copypump.engine.rejects.table import RejectTable
-from copypump.engine.sink import copy_into, refuse_staging
 from copypump.errors import RefusedError, Side, TargetError
 from copypump.postgres.catalog import find_table
 from copypump.postgres.session import Session

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from copypump.codec.decoder import ROW_INDEX
-from copypump.engine.mapping import Mapping
+from copypump.engine.pipeline.reshape import Decoded, Decoding, Reshaper
+from copypump.engine.planning.mapping import Mapping
 from copypump.engine.rejects.record import CHECK, ENCODE, TRANSFORM, RejectedRows, records, rows_of
 from copypump.engine.rejects.sifting import InputRows, sift
 from copypump.engine.report import Stage
-from copypump.engine.reshape import Decoded, Decoding, Reshaper
 from copypump.errors import CastError, UnrepresentableError
 from copypump.transforms import Transform
 from copypump.transforms.rejecting import Rejection

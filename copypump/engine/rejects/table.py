@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from copypump.engine.ledger import MAKING
+from copypump.engine.chunks.ledger import MAKING
 from copypump.engine.rejects.record import spelled_out
 from copypump.errors import CopypumpError, RefusedError, Side, TargetError
 from copypump.postgres.catalog import KINDS, may_create

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from copypump.engine.options import Options
-from copypump.engine.origin import Origin
+from copypump.engine.planning.origin import Origin
 from copypump.engine.splits.chunk import SPLITS, Chunk, Split
 from copypump.engine.splits.ctid import split_by_ctid
 from copypump.engine.splits.cutting import LEAST_BYTES

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from copypump.codec.column import Column
-from copypump.engine.origin import is_raw
+from copypump.engine.planning.origin import is_raw
 from copypump.engine.splits.request import Request, Unfit
 from copypump.postgres.names import show_name
 from copypump.postgres.sizes import Key, in_byte_order, keys_of

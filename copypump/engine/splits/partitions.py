@@ -6,7 +6,7 @@ import math
 
 from psycopg import sql
 
-from copypump.engine.origin import Origin
+from copypump.engine.planning.origin import Origin
 from copypump.engine.splits.chunk import Chunk, Split
 from copypump.engine.splits.ctid import ENDS, chunks_of, refuse_ctid, stretches_of
 from copypump.engine.splits.cutting import count

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from copypump.engine.origin import where_clause
+from copypump.engine.planning.origin import where_clause
 from copypump.engine.splits.request import Request
 from copypump.engine.splits.weights import sample_size
 from copypump.postgres.sizes import Storage, leaves_of, storage_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from copypump.engine.options import Options
-from copypump.engine.origin import Origin, copy_query, copy_rows, from_item, select_rows
+from copypump.engine.planning.origin import Origin, copy_query, copy_rows, from_item, select_rows
 from copypump.engine.splits.chunk import Chunk
 from copypump.postgres.catalog import Table
 from copypump.postgres.query import bare_query

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from copypump.codec.column import Column
 from copypump.engine.options import Options
-from copypump.engine.origin import Origin
+from copypump.engine.planning.origin import Origin
 from copypump.engine.splits.reading import own_conditions, relation_of
 from copypump.errors import SourceError
 from copypump.postgres.session import Session

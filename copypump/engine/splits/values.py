@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from copypump.engine.origin import where_clause
+from copypump.engine.planning.origin import where_clause
 from copypump.engine.splits.chunk import Chunk, Split
 from copypump.engine.splits.columns import named_column, refuse_type
 from copypump.engine.splits.request import Request, Unfit

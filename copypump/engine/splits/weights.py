@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from psycopg import sql
 
-from copypump.engine.origin import where_clause
+from copypump.engine.planning.origin import where_clause
 from copypump.engine.splits.cutting import Cell
 from copypump.engine.splits.request import Request
 from copypump.postgres.sizes import Storage

@@ -49,9 +49,9 @@ def referrer_statements(definition: Definition, names: Names) -> Iterator[str]:
 def locks(definition: Definition) -> Iterator[str]:
     """All that the swap needs, in the order in which others lock: what uses the table before the table.
 
-    A view is locked by giving it the owner that it has, as LOCK TABLE would lock all that it reads as well. What
-    the old table refers to is locked by its end, which needs no right to; LOCK TABLE does, and where the role
-    has none, the end of the old table is not as patient as this.
+    A view is locked by giving it the owner that it has, as LOCK TABLE would lock all that it reads as well.
+    What the old table refers to is locked by its end, which needs no right to; LOCK TABLE does, and where the
+    role has none, the end of the old table is not as patient as this.
     """
     views = [(row["schema"], row["name"], row["owner"]) for row in definition.views]
     others = [*definition.other_rules, *definition.other_policies]

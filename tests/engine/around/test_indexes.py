@@ -19,10 +19,10 @@ import copypump
 from copypump.engine import api
 from copypump.engine.around import indexes
 from copypump.engine.around.rebuilding import Drop
-from copypump.engine.history import forget, recorded
+from copypump.engine.chunks.history import forget, recorded
+from copypump.engine.chunks.resume import resume
 from copypump.engine.options import Options
 from copypump.engine.report import Tally
-from copypump.engine.resume import resume
 from copypump.engine.run import run as carry_out
 from copypump.errors import ExitCode, RefusedError, Side, TargetError, UsageError
 from copypump.postgres.session import Session

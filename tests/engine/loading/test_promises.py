@@ -22,7 +22,7 @@ import psycopg
 import pytest
 
 import copypump
-from copypump.engine import jobs
+from copypump.engine.chunks import jobs
 from copypump.engine.loading import LOADINGS
 from copypump.engine.modes import MODES
 from copypump.errors import CopypumpError, ExitCode

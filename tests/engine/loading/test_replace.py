@@ -18,9 +18,9 @@ import pytest
 
 import copypump
 from copypump.engine.api import plan
-from copypump.engine.history import forget
+from copypump.engine.chunks.history import forget
+from copypump.engine.chunks.resume import resume
 from copypump.engine.loading import replace
-from copypump.engine.resume import resume
 from copypump.errors import ExitCode
 from copypump.postgres.names import quote_name
 from tests.conftest import Pair

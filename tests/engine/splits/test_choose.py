@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from copypump.engine.options import Options
-from copypump.engine.origin import plan_origin
+from copypump.engine.planning.origin import plan_origin
 from copypump.engine.splits import SPLITS, Split, choose_split, chunk_copy
 from copypump.engine.splits import request as asking
 from copypump.engine.splits.choose import WAYS

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from copypump.engine.options import Options
-from copypump.engine.origin import plan_origin
+from copypump.engine.planning.origin import plan_origin
 from copypump.engine.splits import Split, choose_split, chunk_copy
 from copypump.engine.splits.weights import LEAST_SAMPLE
 from copypump.errors import Side

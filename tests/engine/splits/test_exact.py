@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql as compose
 
 from copypump.engine.options import Options
-from copypump.engine.origin import begin_origin, plan_origin
+from copypump.engine.planning.origin import begin_origin, plan_origin
 from copypump.engine.splits import Chunk, Split, choose_split, chunk_copy
 from copypump.errors import RefusedError, Side
 from copypump.postgres.session import Session

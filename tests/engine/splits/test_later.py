@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from copypump.engine.options import Options
-from copypump.engine.origin import begin_origin, plan_origin
+from copypump.engine.planning.origin import begin_origin, plan_origin
 from copypump.engine.splits import check_split, choose_split, chunk_copy
 from copypump.errors import RefusedError, Side
 from copypump.postgres.session import Session

@@ -1,0 +1,1 @@
+"""What a run will do: found out, checked and told before the first byte moves."""
