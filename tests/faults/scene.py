@@ -169,6 +169,8 @@ class Scene:
             sql(self.dsns["target"], SOURCE)
             if self.way.before:
                 sql(self.dsns["target"], self.way.before)
+            for server in self.servers.values():
+                server.execute("CHECKPOINT")  # no crash takes along what stands here before a run begins
             self._stack = stack.pop_all()
         return self
 
