@@ -130,7 +130,8 @@ class Terminal:
         with (directory / "stdout").open("w+") as stdout:
             process = subprocess.Popen(
                 [sys.executable, "-m", "copypump", *words],
-                cwd=directory, env=environment(TERM="xterm", **env), stdin=theirs, stdout=stdout, stderr=theirs,
+                cwd=directory, env=environment(TERM="xterm", COLUMNS="", **env),  # the terminal tells its own
+                stdin=theirs, stdout=stdout, stderr=theirs,
             )  # fmt: skip
         os.close(theirs)
         seen = b""

@@ -642,7 +642,9 @@ def failed(dsn: str, obj: Any, mode: str | None = "truncate") -> copypump.Copypu
     with pytest.raises(copypump.CopypumpError) as error:
         copypump.write(dsn, "t", obj, mode=mode)
     assert sql(dsn, "SELECT id FROM t") == [(-1,)]
-    assert sessions(dsn) == 0
+    deadline = time.monotonic() + 60
+    while sessions(dsn):  # a server that has much to do tells of an end a little later
+        assert time.monotonic() < deadline
     return error.value
 
 

@@ -90,7 +90,7 @@ def test_source_over_tls(database):
             session.begin_source()
             source = Source(session)
             source.start(SERIES.format(rows))
-            with within(10):
+            with within(60):
                 assert read_all(source, 1 << 20) == psycopg_copy(database, SERIES.format(rows))
 
 

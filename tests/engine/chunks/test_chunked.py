@@ -104,7 +104,9 @@ def test_all_readers_are_lost(pair: Pair) -> None:
         assert end(pair.src, "copypump it") == 2
 
     with pytest.raises(StoppedError, match="no session holds the run's snapshot any more") as raised:
-        copypump.pump(*pair, **CHUNKS, jobs=2, transform=[Once(lose), "tests.engine.test_chunked:same_rows"])
+        copypump.pump(
+            *pair, **CHUNKS, jobs=2, transform=[Once(lose), "tests.engine.chunks.test_chunked:same_rows"]
+        )
     assert raised.value.exit_code == 9
     assert raised.value.hint == "resume reads what is left under a new snapshot"
     [state] = copypump.runs(pair.dst)

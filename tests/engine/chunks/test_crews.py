@@ -104,7 +104,11 @@ def test_an_executor_of_processes_keeps_no_session(example: Pair) -> None:
 def test_a_worker_process_that_dies(example: Pair) -> None:
     with pytest.raises(copypump.StoppedError, match="a worker process has died") as raised:
         copypump.pump(
-            *example, **CHUNKS, run_id="dies", transform="tests.engine.test_crews:die", workers="processes"
+            *example,
+            **CHUNKS,
+            run_id="dies",
+            transform="tests.engine.chunks.test_crews:die",
+            workers="processes",
         )
     assert raised.value.exit_code == 9
     assert [run.status for run in copypump.runs(example.dst)] == ["stopped"]

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from psycopg.conninfo import make_conninfo
-from tests.engine.test_script import logged
 
 import copypump
 from copypump.engine import api
@@ -22,6 +21,7 @@ from copypump.engine.splits.chunk import SPLITS
 from copypump.errors import Side
 from tests.conftest import Pair
 from tests.engine.conftest import people
+from tests.engine.planning.test_script import logged
 from tests.servers import Server, sql
 
 SEEDS = range(60)

@@ -287,11 +287,11 @@ def test_policies_hold_for_rows_beside_rejected_ones(pg15: SystemServer, pair: P
     with pg15.fresh_database() as target:
         dst = pg15.dsn(target)
         source(pair.src, dst, "id bigint PRIMARY KEY, age int CHECK (age >= 0), name text")
-        role(pg15, target, "limited", "GRANT SELECT, INSERT ON t TO limited; GRANT CREATE ON DATABASE"
-             f" {target} TO limited; ALTER TABLE t ENABLE ROW LEVEL SECURITY;"
-             " CREATE POLICY p ON t TO limited USING (id > 10) WITH CHECK (id > 0); INSERT INTO t VALUES (3, 1, 'x')")  # fmt: skip
+        role(pg15, target, "kept_off", "GRANT SELECT, INSERT ON t TO kept_off; GRANT CREATE ON DATABASE"
+             f" {target} TO kept_off; ALTER TABLE t ENABLE ROW LEVEL SECURITY;"
+             " CREATE POLICY p ON t TO kept_off USING (id > 10) WITH CHECK (id > 0); INSERT INTO t VALUES (3, 1, 'x')")  # fmt: skip
         try:
-            as_role = Pair(pair.src, pg15.dsn(target, user="limited"))
+            as_role = Pair(pair.src, pg15.dsn(target, user="kept_off"))
             options: dict[str, Any] = {"table": "t", "mode": "insert", "on_error": "reject"}
             assert copypump.pump(*as_role, **options).tally.rejected == 31
             sql(dst, "TRUNCATE t; ALTER POLICY p ON t WITH CHECK (id > 1)")
@@ -299,7 +299,7 @@ def test_policies_hold_for_rows_beside_rejected_ones(pg15: SystemServer, pair: P
                 copypump.pump(*as_role, **options)
             assert sql(dst, "SELECT count(*) FROM t") == [(0,)]
         finally:
-            sql(dst, "DROP OWNED BY limited; DROP ROLE limited")
+            sql(dst, "DROP OWNED BY kept_off; DROP ROLE kept_off")
 
 
 def test_nothing_is_left_of_a_run_that_fails(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
