@@ -150,6 +150,25 @@ class Pool:
         with contextlib.suppress(CopypumpError):
             session.__exit__(None, None, None)
 
+    @contextlib.contextmanager
+    def one(self, interrupt: Interrupt) -> Iterator[Session]:
+        """A session for one attempt; after an error it is dropped, unless it can be used again."""
+        session = self.take(interrupt)
+        try:
+            yield session
+        except BaseException:
+            session.interrupt = None
+            if self.recover(session):
+                self.give(session)
+            else:
+                self.drop(session)
+            raise
+        self.give(session)
+
+    def recover(self, session: Session) -> bool:
+        """End what an error left open; whether the session can be used again."""
+        return session.rollback()
+
     def count(self) -> int:
         """How many are open."""
         with self._lock:
@@ -169,21 +188,6 @@ class Pool:
 
 class Writers(Pool):
     """The target's sessions, idle and outside of any transaction between two attempts."""
-
-    @contextlib.contextmanager
-    def one(self, interrupt: Interrupt) -> Iterator[Session]:
-        """A session that stands in no transaction; what is left open by an error is rolled back."""
-        session = self.take(interrupt)
-        try:
-            yield session
-        except BaseException:
-            session.interrupt = None
-            if session.rollback():
-                self.give(session)
-            else:
-                self.drop(session)
-            raise
-        self.give(session)
 
 
 class Readers(Pool):
@@ -291,17 +295,6 @@ class Readers(Pool):
             self._wanted = False
         raise SnapshotLost
 
-    @contextlib.contextmanager
-    def one(self, interrupt: Interrupt) -> Iterator[Session]:
-        """A session that holds the snapshot, for one COPY."""
-        session = self.take(interrupt)
-        try:
-            yield session
-        except BaseException:
-            session.interrupt = None
-            if recover(session):
-                self.give(session)
-            else:
-                self.drop(session)
-            raise
-        self.give(session)
+    def recover(self, session: Session) -> bool:
+        """End what an error left open; whether the session still holds the snapshot."""
+        return recover(session)
