@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from tests.conftest import Pair
-from tests.servers import sql
+from tests.servers import Server, sql
 
 PEOPLE = """CREATE TABLE people (id bigint NOT NULL, name text, age int, salary float8)"""
 AFTER_TAX = """CREATE TABLE people (id bigint NOT NULL, name text, age int, salary_after_tax float8)"""
@@ -31,6 +32,19 @@ def people(batch: pa.RecordBatch) -> pa.RecordBatch:
     columns["age"] = pc.add(columns["age"], 1)
     columns["salary_after_tax"] = pc.multiply(columns.pop("salary"), 0.8)
     return pa.RecordBatch.from_pydict(columns)
+
+
+@pytest.fixture(params=["pg15", "pg18"])
+def server(request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def two(server: Server) -> Iterator[Pair]:
+    """Two databases of one server."""
+    with server.fresh_database() as source, server.fresh_database() as target:
+        yield Pair(server.dsn(source), server.dsn(target))
 
 
 @pytest.fixture

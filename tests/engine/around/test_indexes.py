@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -41,19 +40,6 @@ from tests.servers import TEST_APPLICATION, Server, sql
 REBUILD: dict[str, Any] = {"table": "t", "mode": "append", "indexes": "rebuild"}
 MANY: dict[str, Any] = {"jobs": 2, "split": "values", "split_by": "part", "run_id": "r"}
 WAYS = [pytest.param({}, id="one"), pytest.param(MANY, id="many")]
-
-
-@pytest.fixture(params=["pg15", "pg18"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue(request.param)
-    return found
-
-
-@pytest.fixture
-def two(server: Server) -> Iterator[Pair]:
-    """Two databases of one server."""
-    with server.fresh_database() as source, server.fresh_database() as target:
-        yield Pair(server.dsn(source), server.dsn(target))
 
 
 ROWS = 60

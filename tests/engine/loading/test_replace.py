@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +40,6 @@ SELECT i, 1000 + i, i % 50 + 1, CASE WHEN i % 3 = 0 THEN 1 END, CASE WHEN i % 3 
        nullif(i - 1, 4), i, 'label ' || i, int4range(i * 10, i * 10 + 3), repeat('y', 3000), ARRAY['a', 'b'], i / 100.0
   FROM generate_series(5, 400) AS i"""
 COLUMNS = "id, number, customer, ra, rb, parent, price, label, span, doc, tags, n"
-
-
-@pytest.fixture(params=["pg15", "pg18"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue(request.param)
-    return found
-
-
-@pytest.fixture
-def two(server: Server) -> Iterator[Pair]:
-    """Two databases of one server."""
-    with server.fresh_database() as source, server.fresh_database() as target:
-        yield Pair(server.dsn(source), server.dsn(target))
 
 
 def make_everything(server: Server, dsn: str) -> None:
