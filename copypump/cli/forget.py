@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from copypump.cli import options, output
-from copypump.engine.options import REBUILD
+from copypump.engine.options import LEAVE, REBUILD
 
 
 @click.command(short_help="Take a run out of the ledger.")
@@ -14,7 +14,7 @@ from copypump.engine.options import REBUILD
 @options.ledger
 @click.option(
     "--indexes",
-    type=click.Choice((REBUILD, "leave")),
+    type=click.Choice((REBUILD, LEAVE)),
     help="What becomes of indexes that the run has dropped (--indexes rebuild) and not made again: they are"
     " made now; or left out, and the statements that make them are printed. Without it, such a run is not"
     " forgotten.",

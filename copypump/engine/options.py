@@ -31,6 +31,7 @@ DEFAULT_LEDGER = "copypump"
 AUTO = "auto"
 ABORT, REJECT = ON_ERROR = ("abort", "reject")
 KEEP, REBUILD = INDEXES = ("keep", "rebuild")
+LEAVE = "leave"  # out, as forget may what a run has not made again
 # What the server takes for maintenance_work_mem, in bytes (src/backend/utils/misc/guc_tables.c).
 MIN_MAINTENANCE = 1 << 20
 MAX_MAINTENANCE = (1 << 31) - 1 << 10

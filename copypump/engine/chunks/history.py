@@ -10,15 +10,13 @@ from typing import Any
 from psycopg import sql
 
 from copypump.engine.chunks.ledger import Committed, Ledger, Record, RunState, hold_run
-from copypump.engine.options import DEFAULT_LEDGER, REBUILD
+from copypump.engine.options import DEFAULT_LEDGER, LEAVE, REBUILD
 from copypump.errors import Side, UsageError
 from copypump.postgres.commit import commit
 from copypump.postgres.session import Session, Where
 
 # Under this name a run keeps, in its notes, the tables that are its own: a list of names as SQL writes them.
 TABLES = "tables"
-
-LEAVE = "leave"  # what becomes of indexes that a run owes, beside REBUILD
 
 
 @dataclass(frozen=True, slots=True)
