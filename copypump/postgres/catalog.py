@@ -129,6 +129,15 @@ def find_table(session: Session, name: str, first: Sequence[Query | Statement] =
     return read_table(session, name, session.together([*first, *looking(session, name)]))
 
 
+def find_oid(session: Session, name: tuple[str, str]) -> int | None:
+    """Return the oid of what has a name in a schema now; None where nothing has."""
+    [(oid,)] = session.execute(
+        "SELECT pg_catalog.to_regclass($1::pg_catalog.text)::pg_catalog.oid",
+        [sql.Identifier(*name).as_string()],
+    )
+    return None if oid is None else int(oid)
+
+
 def looking(session: Session, name: str) -> list[Statement]:
     """Give the statements that find a table, to be sent together with others; see `read_table`."""
     schema, plain = parse_name(name)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from copypump.postgres.catalog import find_oid
 from copypump.postgres.names import quote_name, show_name
 from copypump.postgres.session import Session
 from copypump.postgres.twin.definition import Definition, Row, catalog_path, differences_of, read_parts
@@ -106,14 +107,6 @@ class Dropped:
 def _name(row: Row) -> str:
     name: str = row["name"] if "name" in row else row["conname"]
     return name
-
-
-def find_oid(session: Session, table: Name) -> int | None:
-    """The table's oid; None where it is gone."""
-    [(oid,)] = session.execute(
-        "SELECT pg_catalog.to_regclass($1::pg_catalog.text)::pg_catalog.oid", [quoted(table)]
-    )
-    return None if oid is None else int(oid)
 
 
 _IS_THERE = {

@@ -6,6 +6,7 @@ With session_replication_role = replica none of these checks takes place.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -36,21 +37,59 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignKey:
-    """Rows of `table` refer to `referenced`: the `columns` of one to those of the other.
+class Pair:
+    """A column of a foreign key, and the one that it refers to.
 
-    `operators` compare a referenced value (left) with a referring one, `collations` are given by name where
-    the two columns have different ones. `full`: MATCH FULL. `outgoing`: the table that was asked for refers,
-    with `itself` to itself; else it is referred to by another.
+    `operator` (schema and name) compares a referenced value (left) with a referring one; `collation` is given
+    by its name where the two columns have different ones.
+    """
+
+    column: str
+    referenced: str
+    operator: tuple[str, str]
+    collation: tuple[str, str] | None = None
+
+    @property
+    def same(self) -> sql.Composable:
+        """Whether a row of `t` has the value that a row of `f` refers to."""
+        schema, operator = self.operator
+        collated = (
+            sql.SQL("") if self.collation is None else sql.SQL(" COLLATE ") + sql.Identifier(*self.collation)
+        )
+        return sql.SQL("t.{}{} OPERATOR({}.{}) f.{}").format(
+            sql.Identifier(self.referenced),
+            collated,
+            sql.Identifier(schema),
+            sql.SQL(operator),
+            sql.Identifier(self.column),
+        )
+
+
+def counting_orphans(
+    referring: sql.Composable, referenced: sql.Composable, pairs: Sequence[Pair], *, full: bool
+) -> sql.Composable:
+    """SELECT of how many rows refer to none. MATCH FULL: all of a row's columns are NULL, or none."""
+    some = sql.SQL(" OR " if full else " AND ").join(
+        sql.SQL("f.{} IS NOT NULL").format(sql.Identifier(pair.column)) for pair in pairs
+    )
+    same = sql.SQL(" AND ").join(pair.same for pair in pairs)
+    return sql.SQL(
+        "SELECT pg_catalog.count(*) FROM {} AS f WHERE ({}) AND NOT EXISTS (SELECT FROM {} AS t WHERE {})"
+    ).format(referring, some, referenced, same)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """Rows of `table` refer to `referenced`, by `pairs` of their columns.
+
+    `full`: MATCH FULL. `outgoing`: the table that was asked for refers, with `itself` to itself; else it is
+    referred to by another.
     """
 
     name: str
     table: Relation
     referenced: Relation
-    columns: tuple[str, ...]
-    referenced_columns: tuple[str, ...]
-    operators: tuple[tuple[str, str], ...]
-    collations: tuple[tuple[str, str] | None, ...]
+    pairs: tuple[Pair, ...]
     full: bool
     validated: bool
     period: bool
@@ -60,23 +99,7 @@ class ForeignKey:
     @property
     def orphans(self) -> sql.Composable:
         """SELECT of how many rows refer to none."""
-        pairs = list(zip(self.columns, self.referenced_columns, self.operators, self.collations, strict=True))
-        some = sql.SQL(" OR " if self.full else " AND ").join(
-            sql.SQL("f.{} IS NOT NULL").format(sql.Identifier(column)) for column in self.columns
-        )
-        same = sql.SQL(" AND ").join(
-            sql.SQL("t.{}{} OPERATOR({}.{}) f.{}").format(
-                sql.Identifier(referenced),
-                sql.SQL("") if collation is None else sql.SQL(" COLLATE ") + sql.Identifier(*collation),
-                sql.Identifier(operator[0]),
-                sql.SQL(operator[1]),
-                sql.Identifier(column),
-            )
-            for column, referenced, operator, collation in pairs
-        )
-        return sql.SQL(
-            "SELECT pg_catalog.count(*) FROM {} AS f WHERE ({}) AND NOT EXISTS (SELECT FROM {} AS t WHERE {})"
-        ).format(self.table.whole, some, self.referenced.whole, same)
+        return counting_orphans(self.table.whole, self.referenced.whole, self.pairs, full=self.full)
 
 
 _TREE = """
@@ -165,10 +188,12 @@ def foreign_keys(session: Session, table: Table) -> tuple[ForeignKey, ...]:
             row[0],
             Relation(*row[1:7]),
             Relation(*row[7:13]),
-            tuple(json.loads(row[13])),
-            tuple(json.loads(row[14])),
-            tuple((schema, name) for schema, name in json.loads(row[15])),
-            tuple(each and (each[0], each[1]) for each in json.loads(row[16])),
+            tuple(
+                Pair(column, referenced, (schema, operator), collation and (collation[0], collation[1]))
+                for column, referenced, (schema, operator), collation in zip(
+                    *map(json.loads, row[13:17]), strict=True
+                )
+            ),
             *row[17:],
         )
         for row in session.execute(_KEYS, [table.oid])

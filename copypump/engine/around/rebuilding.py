@@ -12,7 +12,8 @@ from copypump.engine.chunks.ledger import Ledger
 from copypump.engine.loading import Phase, Step
 from copypump.engine.report import Tally
 from copypump.errors import RefusedError, Side, TargetError
-from copypump.postgres.indexes import PARTS, Dropped, Making, find_oid, is_there
+from copypump.postgres.catalog import find_oid
+from copypump.postgres.indexes import PARTS, Dropped, Making, is_there
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
 from copypump.postgres.twin.definition import Definition, differences_of, read_parts

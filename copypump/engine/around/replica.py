@@ -101,7 +101,7 @@ def _is_touched(key: ForeignKey, landing: Landing) -> bool:
     if mode is None or not mode.keyed or options.on_conflict != "update":
         return False
     updated = {mapped.column.name for mapped in landing.mapping.mapped} - set(options.key or ())
-    return not updated.isdisjoint(key.referenced_columns)
+    return not updated.isdisjoint(pair.referenced for pair in key.pairs)
 
 
 def _check(key: ForeignKey, table: Table) -> None:

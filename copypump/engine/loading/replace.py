@@ -23,7 +23,9 @@ from copypump.engine.options import REJECT
 from copypump.engine.pipeline.sink import make_sink
 from copypump.engine.report import Tally
 from copypump.errors import RefusedError, Side, TargetError
+from copypump.postgres.catalog import find_oid
 from copypump.postgres.names import quote_name, show_name
+from copypump.postgres.references import Pair, counting_orphans
 from copypump.postgres.session import Session
 from copypump.postgres.twin.definition import CATALOG_PATH, Definition, Row, catalog_path, read_definition
 from copypump.postgres.twin.making import (
@@ -246,18 +248,19 @@ class Referred:
     def statements(self) -> tuple[str, ...]:
         """See `Step`."""
         key = self.key
-        pairs = list(zip(key["columns"], key["referenced"], key["operators"], strict=True))
-        given = " OR " if key["match"] == "f" else " AND "  # MATCH FULL: all or none is NULL
-        some = given.join(f"f.{quote_name(column)} IS NOT NULL" for column, _, _ in pairs)
-        same = " AND ".join(
-            f"t.{quote_name(referenced)} OPERATOR({quote_name(schema)}.{operator}) f.{quote_name(column)}"
-            for column, referenced, (schema, operator) in pairs
+        only = sql.SQL("" if key["kind"] == "p" else "ONLY ")
+        orphans = counting_orphans(
+            only + sql.Identifier(key["schema"], key["table"]),
+            sql.Identifier(*self.names.table),
+            [
+                Pair(column, referenced, operator)
+                for column, referenced, operator in zip(
+                    key["columns"], key["referenced"], key["operators"], strict=True
+                )
+            ],
+            full=key["match"] == "f",
         )
-        only = "" if key["kind"] == "p" else "ONLY "
-        return (
-            f"SELECT pg_catalog.count(*) FROM {only}{quoted((key['schema'], key['table']))} AS f"
-            f" WHERE ({some}) AND NOT EXISTS (SELECT FROM {quoted(self.names.table)} AS t WHERE {same})",
-        )
+        return (orphans.as_string(),)
 
     def run(self, target: Session, tally: Tally) -> None:  # noqa: ARG002 - the protocol's
         """See `Step`."""
@@ -301,10 +304,7 @@ class Swap(Statements):
 
     def _compare(self, target: Session, what: str, hint: str) -> None:
         """Hold what has the target's name now against what the plan read."""
-        name = quoted(self.definition.name)
-        [(oid,)] = target.execute(
-            "SELECT pg_catalog.to_regclass($1::pg_catalog.text)::pg_catalog.oid", [name]
-        )
+        oid = find_oid(target, self.definition.name)
         found = None if oid is None else read_definition(target, oid)
         differences = ["it is gone"] if found is None else self.definition.differences(found)
         if differences:
