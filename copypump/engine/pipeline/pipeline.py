@@ -37,8 +37,9 @@ THREADS = 3
 # When another thread joins in: where we wait for both servers by turns, so that one stands still while we
 # wait for the other (over Unix sockets, say, which hold little); and where we hardly wait for any. These are
 # shares of the time; one look comes so many seconds after the other, which is after each block or two. With a
-# look a second, the first seconds had fewer threads than they needed: whole runs of 2,500,000 people over Unix
-# sockets took 1.43 times a raw pipe's wall in place of 1.11 with a transform, and 1.32 in place of 1.04 without one.
+# look a second, the first seconds had fewer threads than they needed: whole runs of 2,500,000 people over
+# Unix sockets took 1.43 times a raw pipe's wall in place of 1.11 with a transform, 1.32 in place of 1.04
+# without one.
 _BOTH = 0.15
 _HARDLY = 0.25
 _LOOK_SECONDS = 0.05
