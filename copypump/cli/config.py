@@ -10,8 +10,9 @@ import click
 from click.core import ParameterSource
 
 from copypump.cli import output
-from copypump.cli.config_file import Configured, holds_password, keys_of, section_of
-from copypump.cli.run import run
+from copypump.cli.config_file import holds_password
+from copypump.cli.configured import Configured, keys_of, section_of
+from copypump.cli.run import KEYS
 from copypump.errors import Side, UsageError, printable
 
 ORIGINS = {
@@ -43,7 +44,7 @@ def _as_written(option: click.Option) -> click.Option:
     return double
 
 
-@config.command(cls=Configured, params=[_as_written(option) for option in keys_of(run).values()])
+@config.command(cls=Configured, params=[_as_written(option) for option in KEYS.values()])
 @click.pass_context
 def show(ctx: click.Context, /, **settings: Any) -> None:
     """Show the settings that a run would have, and where each comes from: flag, environment, file or default.

@@ -1,9 +1,7 @@
-"""Options from a TOML file: those of `[run.NAME]` over those of `[defaults]`, below flags and environment.
+"""Options from a TOML file: those of `[run.NAME]` over those of `[defaults]`.
 
 A key is an option's long name, and its value is what stands after the flag: a string or a number, true or
-false for a switch, an array where the flag is repeatable or takes a list. So the command's own options are
-the only table of what a file may say, and one that is added to them can stand in a file from then on. What
-is read here becomes click's `default_map`, which click asks after the command line and the environment.
+false for a switch, an array where the flag is repeatable or takes a list.
 """
 
 from __future__ import annotations
@@ -18,15 +16,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import click
-from click.core import ParameterSource
 
-from copypump.cli.options import OTHERS, TITLES
 from copypump.errors import UsageError
-
-DEFAULT_FILE = "copypump.toml"
-
-# Where a context keeps what its file said, and what is known of the two parameters that choose it.
-_LOADED = "copypump.cli.config_file"
 
 # How help writes the values of options that take a number in words (a size with its unit, a share), and of
 # those that take a list: a file may say them as a number, and as an array.
@@ -44,167 +35,78 @@ _PASSWORDS = re.compile(r"password\s*=|://[^/?#\s@]*:[^/?#\s]*@", re.IGNORECASE)
 
 @dataclass(slots=True)
 class Loaded:
-    """What one file says of one run: values for click, and where each stands, by the parameter's name."""
+    """What a file says of one run: values for click, and where each stands, by the parameter's name.
 
+    `run` is the NAME of the [run.NAME] that they are from; None of the defaults alone.
+    """
+
+    run: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
     sections: dict[str, str] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
 
 
-class Configured(click.Command):
-    """A command whose options may stand in a file: it takes `[NAME]` and `--config FILE` beside its own.
+class File:
+    """A file, read and checked whole, so that a fault is found before the night in which its run is due.
 
-    With `file_keys`, the file may say those of another command, too, which has more options.
-    """
-
-    def __init__(
-        self,
-        name: str | None,
-        *,
-        params: list[click.Parameter],
-        file_keys: dict[str, click.Option] | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(name, params=[*_chosen_by(), *params], **settings)
-        self.file_keys = file_keys if file_keys is not None else keys_of(self)
-        for key, option in self.file_keys.items():
-            _from_environment(key, option)
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the options under the titles that they have."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None and isinstance(param, click.Option):
-                sections.setdefault(TITLES.get(param.name or "", OTHERS), []).append(record)
-        sections[OTHERS] = sections.pop(OTHERS, [])
-        for title, records in sections.items():
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the options, as any command; a fault of a value that is not from the flags names its place."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.BadParameter as error:
-            if error.param is None or (place := _place(ctx, error.param)) is None:
-                raise
-            raise UsageError(f"{place}: {error.message}") from None
-
-
-def _place(ctx: click.Context, param: click.Parameter) -> str | None:
-    """Say where a value was found; None for the command line."""
-    assert param.name is not None
-    match ctx.get_parameter_source(param.name):
-        case ParameterSource.DEFAULT_MAP:
-            return _loaded(ctx).places[param.name]
-        case ParameterSource.ENVIRONMENT:
-            return f"the environment, {param.envvar}"
-    return None
-
-
-class _Lines(click.types.StringParamType):
-    """Words that may be several: in the environment one a line, as they hold blanks and commas themselves."""
-
-    envvar_list_splitter = "\n"
-
-
-def _from_environment(key: str, option: click.Option) -> None:
-    """Let an option stand in the environment, too."""
-    if option.envvar is None:
-        option.envvar = f"COPYPUMP_{key.upper().replace('-', '_')}"
-    if option.multiple and isinstance(option.type, click.types.StringParamType):
-        option.type = _Lines()
-
-
-def _loaded(ctx: click.Context) -> Loaded:
-    loaded: Loaded = ctx.meta[_LOADED]
-    return loaded
-
-
-def section_of(ctx: click.Context, param: click.Parameter) -> str:
-    """Say which section of which file gave a parameter its value."""
-    assert param.name is not None
-    return _loaded(ctx).sections[param.name]
-
-
-def key_of(param: click.Parameter) -> str:
-    """Give the name of an option as a file writes it: that of its flag."""
-    return max(param.opts, key=len).removeprefix("--")
-
-
-def keys_of(command: click.Command) -> dict[str, click.Option]:
-    """Give every option of the command that may stand in a file, by its key."""
-    options = (param for param in command.params if isinstance(param, click.Option))
-    return {key_of(option): option for option in options if option.name != "config"}
-
-
-def _chosen_by() -> tuple[click.Parameter, ...]:
-    """Make the two parameters that choose a file and its section. Eager: all others come after them."""
-    return (
-        click.Argument(["name"], required=False, is_eager=True, expose_value=False, callback=_choose),
-        click.Option(
-            ["--config"],
-            metavar="FILE",
-            is_eager=True,
-            expose_value=False,
-            callback=_choose,
-            help="A TOML file with options: those of its [run.NAME], and of its [defaults]. With NAME,"
-            f" {DEFAULT_FILE} in the current directory is the default.",
-        ),
-    )
-
-
-def _choose(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """Keep one of the two, and read the file as soon as both are known."""
-    if ctx.resilient_parsing:
-        return
-    chosen = ctx.meta.setdefault(f"{_LOADED}.chosen", {})
-    chosen[param.name] = value
-    if len(chosen) == 2:
-        name, config = chosen["name"], chosen["config"]
-        loaded = Loaded()
-        if name is not None or config is not None:
-            assert isinstance(ctx.command, Configured)
-            loaded = load(config if config is not None else DEFAULT_FILE, name, ctx.command.file_keys)
-        ctx.meta[_LOADED] = loaded
-        ctx.default_map = loaded.values
-
-
-def load(path: str, name: str | None, options: dict[str, click.Option]) -> Loaded:
-    """Read the file, and give what it says of the run `name` (None: of its defaults alone).
+    `options` are those that it may say, by their keys; `hint` is for whoever has no such file.
 
     Raises:
-        UsageError: it cannot be read, holds what no file may, or does not have that run. All of its sections
-            are checked, so that a fault is found before the night in which its run is due.
+        UsageError: it cannot be read, or holds what no file may.
 
     """
-    tables, lines = _parsed(path, name)
-    _known(path, tables, ("defaults", "run"))
-    sections = {"defaults": _section(path, "[defaults]", tables.get("defaults", {}))}
-    for run, table in _section(path, "[run]", tables.get("run", {})).items():
-        sections[f"run.{run}"] = _section(path, f"[run.{run}]", table)
-    found = Loaded()
-    for section, table in sections.items():
-        for key, value in table.items():
-            line = f", line {lines[section, key]}" if (section, key) in lines else ""
-            _known(f"{path}{line}, [{section}]", {key: value}, options)
-            place = f"{path}{line}, [{section}], {key}"
-            read = _read(options[key], value, place)
-            param = options[key].name
-            if param is not None and section in ("defaults", f"run.{name}"):
-                found.values[param], found.places[param] = read, place
-                found.sections[param] = f"{path}, [{section}]"
-    runs = [section.removeprefix("run.") for section in sections if section != "defaults"]
-    if name is not None and name not in runs:
-        raise UsageError(f"{path} has no [run.{name}]{_near(name, runs)}", hint=_runs(runs))
-    if name is None and "defaults" not in tables:
-        raise UsageError(f"{path} has no [defaults], and none of its runs is named", hint=_runs(runs))
-    return found
+
+    def __init__(self, path: str, options: dict[str, click.Option], hint: str | None = None) -> None:
+        self._path = path
+        tables, lines = _parsed(path, hint)
+        _known(path, tables, ("defaults", "run"))
+        sections = {"defaults": _section(path, "[defaults]", tables.get("defaults", {}))}
+        for run, table in _section(path, "[run]", tables.get("run", {})).items():
+            sections[f"run.{run}"] = _section(path, f"[run.{run}]", table)
+        self._said: dict[str, Loaded] = {}
+        for section, table in sections.items():
+            said = self._said[section] = Loaded()
+            for key, value in table.items():
+                line = f", line {lines[section, key]}" if (section, key) in lines else ""
+                _known(f"{path}{line}, [{section}]", {key: value}, options)
+                place = f"{path}{line}, [{section}], {key}"
+                param = options[key].name or key
+                said.values[param], said.places[param] = _read(options[key], value, place), place
+                said.sections[param] = f"{path}, [{section}]"
+        self.has_defaults = "defaults" in tables
+        self.runs = [section.removeprefix("run.") for section in sections if section != "defaults"]
+
+    def check(self, name: str | None) -> None:
+        """Raise UsageError unless it has that run, or, for None, defaults."""
+        if name is not None and name not in self.runs:
+            raise UsageError(
+                f"{self._path} has no [run.{name}]{_near(name, self.runs)}", hint=_runs(self.runs)
+            )
+        if name is None and not self.has_defaults:
+            raise UsageError(
+                f"{self._path} has no [defaults], and none of its runs is named", hint=_runs(self.runs)
+            )
+
+    def section_of(self, run: str | None) -> str | None:
+        """Find the NAME of the [run.NAME] with which a run of the ledger began, by NAME or by its run-id."""
+        if run is None or run in self.runs:
+            return run
+        return next(
+            (name for name in self.runs if self._said[f"run.{name}"].values.get("run_id") == run), None
+        )
+
+    def of(self, name: str | None) -> Loaded:
+        """Give what it says of a run that it has; for None, of any."""
+        found = Loaded(name)
+        for section in ("defaults", *([] if name is None else [f"run.{name}"])):
+            said = self._said[section]
+            found.values |= said.values
+            found.sections |= said.sections
+            found.places |= said.places
+        return found
 
 
-def _parsed(path: str, name: str | None) -> tuple[dict[str, Any], dict[tuple[str, str], int]]:
+def _parsed(path: str, hint: str | None) -> tuple[dict[str, Any], dict[tuple[str, str], int]]:
     """Parse the file, and find the line of each key; UsageError if others may read the passwords in it."""
     import tomllib
 
@@ -214,7 +116,6 @@ def _parsed(path: str, name: str | None) -> tuple[dict[str, Any], dict[tuple[str
             text = file.read().decode()
         tables = tomllib.loads(text.replace("\r\n", "\n"))
     except OSError as error:
-        hint = None if name is None else f"{name} is taken for its [run.{name}]; --config names another file"
         raise UsageError(f"{path} cannot be read: {error.strerror}", hint=hint) from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} cannot be read: it is not UTF-8") from None

@@ -194,7 +194,8 @@ def _log_format(ctx: click.Context, _param: click.Parameter, value: str) -> str:
 
 
 # The title under which help lists an option, by its parameter's name; the others come last.
-_PLAN, _SAID, OTHERS = "The plan", "What is said", "Other options"
+_SERVERS, _CHUNKS, _PLAN = "Servers", "Many chunks", "The plan"
+_SAID, OTHERS = "What is said", "Other options"
 TITLES: dict[str, str] = {"dry_run": _PLAN, "profile": _SAID}
 
 
@@ -226,7 +227,7 @@ def _endpoint(name: str, words: str) -> Callable[[F], F]:
     )
 
 
-endpoints = together(_endpoint("src", "The source"), _endpoint("dst", "The target"), title="Both servers")
+endpoints = together(_endpoint("src", "The source"), _endpoint("dst", "The target"), title=_SERVERS)
 
 selection = together(
     click.option("--table", metavar="[SCHEMA.]NAME", help="The table to copy, its name written as in SQL."),
@@ -485,7 +486,7 @@ chunking = together(
         help="How many times a chunk is tried again after what may pass.",
     ),
     _LEDGER,
-    title="Many chunks",
+    title=_CHUNKS,
 )
 
 resuming = together(
@@ -499,6 +500,7 @@ resuming = together(
         help="Read the rest as the source is now, though chunks that were read before are committed.",
     ),
     _LEDGER,
+    title=_CHUNKS,
 )
 
 target = _endpoint("dst", "The target")

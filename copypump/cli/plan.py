@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from copypump.cli import logs, output
-from copypump.cli.config_file import Configured, keys_of
-from copypump.cli.run import check, collecting_later, run
+from copypump.cli.configured import Configured
+from copypump.cli.run import KEYS, check, collecting_later
 from copypump.engine.options import PumpOptions
 
 # What a plan is made of, and how it is told; the other options of a run say how it goes once rows move.
@@ -19,9 +19,9 @@ _PLANNED = {"src", "dst", *PumpOptions.__annotations__, "preview", "log_level", 
 @click.command(
     cls=Configured,
     short_help="Show what a run would do, and move nothing.",
-    file_keys=keys_of(run),
+    file_keys=KEYS,
     params=[
-        *(option for option in keys_of(run).values() if option.name in _PLANNED),
+        *(option for option in KEYS.values() if option.name in _PLANNED),
         click.Option(["--json", "as_json"], is_flag=True, help="Print it as JSON."),
     ],
 )

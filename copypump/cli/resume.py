@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from copypump.cli import logs, options, output
-from copypump.cli.run import collecting_later, reporting
+from copypump.cli.configured import OnRun
+from copypump.cli.run import KEYS, collecting_later, reporting
 
 
-@click.command(short_help="Go on with a run that ended early.")
-@click.argument("run", metavar="RUN")
+@click.command(cls=OnRun, short_help="Go on with a run that ended early.", file_keys=KEYS)
 @options.endpoints
 @options.resuming
 @options.reporting

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from copypump.cli import logs, options, output
-from copypump.cli.config_file import Configured
+from copypump.cli.configured import Configured, keys_of
 from copypump.cli.progress import Display, display
 from copypump.errors import ExitCode
 
@@ -74,6 +74,10 @@ def run(
     with reporting(report, face, progress) as said, profiled(profile, said):
         shown = said.shown
         said.report = api.pump(src, dst, **job, on_progress=shown, progress_interval=shown.interval)
+
+
+# What a file may say.
+KEYS = keys_of(run)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from copypump.cli import options, output
+from copypump.cli.configured import OnLedger
+from copypump.cli.run import KEYS
 
 if TYPE_CHECKING:
     from copypump.engine.chunks.ledger import RunState
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 HEAD = ("run", "status", "source", "target", "chunks", "rows written", "started", "changed")
 
 
-@click.command(short_help="List the runs in a target's ledger.")
+@click.command(cls=OnLedger, short_help="List the runs in a target's ledger.", file_keys=KEYS)
 @options.target
 @options.ledger
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from copypump.cli import options, output
+from copypump.cli.configured import OnRun
+from copypump.cli.run import KEYS
 from copypump.errors import printable
 
 if TYPE_CHECKING:
     from copypump.engine.chunks.history import RunStatus
 
 
-@click.command(short_help="Show how one run stands.")
-@click.argument("run", metavar="RUN")
+@click.command(cls=OnRun, short_help="Show how one run stands.", file_keys=KEYS)
 @options.target
 @options.ledger
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")

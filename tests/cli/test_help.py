@@ -32,7 +32,8 @@ def loaded_by(code: str) -> set[str]:
 HELP = """
 from copypump.cli import main
 for words in (
-    ["--help"], ["run", "--help"], ["plan", "--help"], ["config", "show", "--help"], ["demo", "--help"], ["--version"]
+    ["--help"], ["run", "--help"], ["plan", "--help"], ["config", "show", "--help"], ["resume", "--help"],
+    ["status", "--help"], ["runs", "--help"], ["forget", "--help"], ["demo", "--help"], ["--version"],
 ):
     main(words, standalone_mode=False)
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from copypump.cli.config_file import keys_of
+from copypump.cli.configured import keys_of
 from copypump.cli.plan import plan
 from copypump.cli.run import run
 from tests.cli.conftest import Cli
