@@ -37,6 +37,7 @@ from copypump.errors import RefusedError, Side
 from copypump.postgres.extensions import extensions_of
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
+from copypump.postgres.sizes import is_standby
 from copypump.postgres.surroundings import Index, Trigger
 from copypump.transforms import Transform
 
@@ -256,6 +257,7 @@ def _make_plan(
         servers=Servers(source.server_version, target.server_version),
         rejecting=rejecting,
         warnings=(
+            *_reading_warnings(source, split, options),
             *_warnings(origin, destination, options.load_mode),
             *loading.warnings,
             *find_differences(source, target, origin, mapping, destination.columns, extensions),
@@ -438,6 +440,20 @@ def _checked(
     read = [i for i in unread if columns[i].name in needs]
     transform.checks.probe(pa.schema([*output, *(fields[i] for i in read)]))
     return read
+
+
+def _reading_warnings(source: Session, split: Split, options: Options) -> tuple[str, ...]:
+    warnings = []
+    if is_standby(source):
+        warnings.append(
+            "the source is a standby: what it replays may cancel long reads (max_standby_streaming_delay)"
+        )
+    if len(split.chunks) > 1 and not options.snapshot:
+        warnings.append(
+            "each chunk is read under a snapshot of its own: rows that move from one to another meanwhile are"
+            " lost or doubled"
+        )
+    return tuple(warnings)
 
 
 def _warnings(origin: Origin, destination: Destination, mode: LoadMode | None) -> tuple[str, ...]:

@@ -50,9 +50,6 @@ def choose_split(
                 hint=unfit.hint,
             ) from None
         split = replace(split, reasons=("asked for", *split.reasons))
-    if len(split.chunks) > 1 and is_standby(source):
-        warning = "the source is a standby: what it replays may cancel readers (max_standby_streaming_delay)"
-        split = replace(split, reasons=(*split.reasons, warning))
     return split
 
 

@@ -50,6 +50,11 @@ def refuse_ctid(request: Request, storage: Storage) -> None:
         raise Unfit("reading ranges of ctid needs PostgreSQL 14 or later on the source")
     if not storage.can_select:
         raise Unfit(f"the role may read columns of {storage}, but not ctid: that takes SELECT on the table")
+    if not request.options.snapshot:
+        raise Unfit(
+            "such chunks are exact only under one snapshot, and --no-snapshot gives each its own",
+            hint="--split key: a row changes its place more often than its key",
+        )
     if not request.startable_over:
         raise Unfit(
             "such chunks cannot be read again once their snapshot is gone, and this load cannot start over",

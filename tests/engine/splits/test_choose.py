@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+import copypump
 from copypump.engine.options import Options
 from copypump.engine.planning.origin import plan_origin
-from copypump.engine.splits import SPLITS, Split, choose_split, chunk_copy
+from copypump.engine.splits import SPLITS, Split, choose_split, chunk_copy, ctid
 from copypump.engine.splits import request as asking
 from copypump.engine.splits.choose import WAYS
 from copypump.engine.splits.ctid import ENDS
@@ -72,6 +73,7 @@ def choose(
         ({"table": "keyed", "jobs": 1}, "none", "one worker"),
         ({"table": "keyed", "split": "none"}, "none", "asked for"),
         ({"table": "keyed", "startable_over": False}, "key", "this load cannot start over"),
+        ({"table": "keyed", "snapshot": False}, "key", "exact only under one snapshot"),
         ({"table": "keyed", "jobs": 1, "split": "key"}, "key", "asked for"),
         ({"table": "keyed", "split_by": "v"}, "key", "v has no unique index"),
         ({"table": "keyed", "split_by": "t"}, "key", "no index begins with t"),
@@ -114,6 +116,7 @@ def test_the_split_and_its_reason(sources: str, given: dict[str, Any], name: str
     ("given", "why"),
     [
         ({"table": "keyed", "split": "ctid", "startable_over": False}, "this load cannot start over"),
+        ({"table": "keyed", "split": "ctid", "snapshot": False}, "exact only under one snapshot"),
         ({"table": "seen", "split": "ctid"}, "not stored in blocks"),
         ({"table": "outside", "split": "ctid"}, "not stored in blocks"),
         ({"table": "parted", "split": "ctid"}, "in its partitions"),
@@ -183,6 +186,15 @@ def test_an_estimate_that_takes_too_long_is_done_without(
     assert max(chunk.bytes for chunk in split.chunks) < 2 * min(chunk.bytes for chunk in split.chunks)
 
 
+def test_a_server_without_scans_of_ranges_of_ctid(sources: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctid, "TID_RANGE_SCANS", 10**6)
+    split = choose(sources, table="keyed")
+    assert split.name == "key"
+    assert any("not by ctid: reading ranges of ctid needs PostgreSQL 14" in each for each in split.reasons)
+    with pytest.raises(RefusedError, match="needs PostgreSQL 14 or later on the source"):
+        choose(sources, table="keyed", split="ctid")
+
+
 @pytest.mark.parametrize("server", ["pg15", "pg18"])
 def test_a_chunk_by_ctid_reads_its_own_blocks(request: pytest.FixtureRequest, server: str) -> None:
     running: Server = request.getfixturevalue(server)
@@ -198,7 +210,7 @@ def test_a_chunk_by_ctid_reads_its_own_blocks(request: pytest.FixtureRequest, se
             assert "Tid Range Scan" in session.execute(f"EXPLAIN {select}")[0][0]
 
 
-def test_a_standby_is_read_by_one_unless_asked() -> None:
+def test_a_standby_is_read_by_one_unless_asked(pg15: Server) -> None:
     server = SystemServer()
     try:
         sql(server.dsn(), f"CREATE TABLE t (k int PRIMARY KEY, t text, v text); INSERT INTO t {FILL}")
@@ -206,11 +218,14 @@ def test_a_standby_is_read_by_one_unless_asked() -> None:
         server.halt()
         server.stand_by()
         server.start_again()
-        split = choose(server.dsn(), table="t", jobs=2)
-        assert split.name == "ctid"
-        assert any("what it replays may cancel" in reason for reason in split.reasons)
         split = choose(server.dsn(), table="t", wanted="auto")
         assert split.name == "none"
         assert any("unless --jobs says more" in reason for reason in split.reasons)
+        with pg15.fresh_database() as name:
+            report = copypump.pump(
+                server.dsn(), pg15.dsn(name), table="t", create=True, jobs=2, chunk_bytes=SMALL
+            )
+        assert (report.split, report.rows_written) == ("ctid", 3000)
+        assert any("what it replays may cancel long reads" in warning for warning in report.warnings)
     finally:
         server.stop()
