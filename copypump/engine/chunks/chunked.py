@@ -24,6 +24,7 @@ from copypump.engine.chunks.means import Means
 from copypump.engine.chunks.sessions import Interrupts, Readers, Writers, opener
 from copypump.engine.chunks.stopping import tell, told
 from copypump.engine.landing import waiting_for_others
+from copypump.engine.options import Options
 from copypump.engine.pipeline.moving import OnProgress
 from copypump.engine.planning.itself import refuse_itself
 from copypump.engine.planning.origin import begin_origin
@@ -68,12 +69,14 @@ def run_chunked(
     report.run, report.jobs = plan.run, plan.options.job_count
     report.split, report.chunks = plan.split.name, len(plan.split.chunks)
     with ExitStack() as stack:
-        own = isinstance(src, str) and isinstance(dst, str)
+        if plan.options.workers == "processes":
+            _check_processes(plan.options, src, dst)
+        needed = (plan.options.job_count + 1) * (2 if src is dst else 1)  # with the keeper, and the guard
         pools = [
-            stack.enter_context(_pool(where, side, plan.options.job_count * (2 if src is dst else 1)))
+            stack.enter_context(_pool(where, side, needed))
             for where, side in ((src, Side.SOURCE), (dst, Side.TARGET))
         ]
-        run = _Run(plan, keeper, guard, pools[0], pools[1], report, stack, executor, own)
+        run = _Run(plan, keeper, guard, pools[0], pools[1], report, stack, executor)
         outer.then(run.interrupts.stop)
         try:
             run.begin(resumed, new_snapshot)
@@ -86,9 +89,21 @@ def run_chunked(
             counters.add(run.totals())
 
 
+def _check_processes(options: Options, src: Where, dst: Where) -> None:
+    """RefusedError, before anything is written, where other processes cannot do the work."""
+    from copypump.engine.chunks.processes import portable
+
+    portable(options)
+    if not (isinstance(src, str) and isinstance(dst, str)):
+        raise RefusedError(
+            "other processes have pools of their own, and cannot use one that was given",
+            hint="give DSNs, or workers='threads'",
+        )
+
+
 @contextlib.contextmanager
-def _pool(where: Where, side: Side, workers: int) -> Iterator[Pool]:
-    """The pool of one side, for as many sessions as there are workers, beside the one that is open."""
+def _pool(where: Where, side: Side, needed: int) -> Iterator[Pool]:
+    """The pool of one side, from which a run may need so many sessions."""
     if isinstance(where, psycopg.Connection):
         raise RefusedError(
             "a run with a ledger needs several sessions, and was given one connection",
@@ -96,10 +111,10 @@ def _pool(where: Where, side: Side, workers: int) -> Iterator[Pool]:
             hint="give a DSN, or a psycopg_pool.ConnectionPool",
         )
     if not isinstance(where, str):
-        check_pool(where, side, workers + 1)
+        check_pool(where, side, needed)
         yield where
         return
-    pool = make_pool(where, side, workers)
+    pool = make_pool(where, side, needed)
     try:
         yield pool
     finally:
@@ -119,7 +134,6 @@ class _Run:
         report: Report,
         stack: ExitStack,
         executor: Executor | None,
-        own_pools: bool,
     ) -> None:
         self.interrupts = Interrupts()
         self._plan = plan
@@ -130,7 +144,6 @@ class _Run:
         self._report = report
         self._stack = stack
         self._executor = executor
-        self._own_pools = own_pools
         self._attempts = Attempts(plan.options.retries, self.interrupts)
         self._coordinator: Coordinator | None = None
         self._job: Job | None = None
@@ -205,11 +218,6 @@ class _Run:
             return Threads(job, size, retries, self._executor)
         from copypump.engine.chunks.processes import Processes, Spec, portable
 
-        if not self._own_pools:
-            raise RefusedError(
-                "other processes have pools of their own, and cannot use one that was given",
-                hint="give DSNs, or workers='threads'",
-            )
         spec = Spec(
             src=str(self._src.conninfo),
             dst=str(self._dst.conninfo),

@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -76,10 +77,11 @@ def test_processes(example: Pair) -> None:
 def test_processes_import_a_function_by_its_name(example: Pair) -> None:
     copypump.pump(*example, **CHUNKS, transform=people, workers="processes")
     landed(example)
-    sql(example.dst, "TRUNCATE people")
+    job = CHUNKS | {"mode": "append", "run_id": "it", "workers": "processes"}
     with pytest.raises(RefusedError, match="only import a function by its name"):
-        copypump.pump(*example, **CHUNKS, transform=lambda batch: people(batch), workers="processes")
-    assert sql(example.dst, "SELECT count(*) FROM people") == [(0,)]
+        copypump.pump(*example, **job, transform=lambda batch: people(batch))
+    assert "it" not in [run.run for run in copypump.runs(example.dst)]
+    landed(example)
 
 
 def test_an_executor_of_threads(example: Pair) -> None:
@@ -121,11 +123,15 @@ def die(batch: pa.RecordBatch) -> pa.RecordBatch:
     return people(batch)
 
 
+# What the sessions of a user's pool are set to.
+OWN = {"options": "-c statement_timeout=77s"}
+
+
 @pytest.fixture
 def pools(example: Pair) -> Iterator[tuple[Any, Any]]:
     with (
-        psycopg_pool.ConnectionPool(example.src, min_size=1, max_size=3, open=True) as src,
-        psycopg_pool.ConnectionPool(example.dst, min_size=1, max_size=3, open=True) as dst,
+        psycopg_pool.ConnectionPool(example.src, min_size=1, max_size=3, open=True, kwargs=OWN) as src,
+        psycopg_pool.ConnectionPool(example.dst, min_size=1, max_size=3, open=True, kwargs=OWN) as dst,
     ):
         yield src, dst
 
@@ -137,13 +143,55 @@ def test_pools_of_the_users(example: Pair, pools: tuple[Any, Any]) -> None:
         stats = pool.get_stats()
         assert stats["pool_available"] == stats["pool_size"] == 3
         with pool.connection() as connection:
-            assert connection.execute("SHOW statement_timeout").fetchone() == ("0",)
+            assert connection.execute("SHOW statement_timeout").fetchone() == ("77s",)
             assert connection.info.transaction_status.name == "INTRANS"
 
 
 def test_a_pool_serves_a_run_of_one_transaction(example: Pair, pools: tuple[Any, Any]) -> None:
     assert copypump.pump(*pools, table="people", transform=people).run is None
     landed(example)
+
+
+def test_a_session_of_a_pool_s_that_is_lost(example: Pair, pools: tuple[Any, Any]) -> None:
+    lost = threading.Event()
+
+    def losing(batch: pa.RecordBatch) -> pa.RecordBatch:
+        if batch.num_rows and not lost.is_set():
+            lost.set()
+            for dsn in example:
+                sql(
+                    dsn,
+                    "SELECT pg_terminate_backend(max(pid), 5000) FROM pg_stat_activity"
+                    " WHERE application_name = 'copypump it' AND datname = current_database()",
+                )
+        return people(batch)
+
+    report = copypump.pump(*pools, **CHUNKS, run_id="it", transform=losing)
+    assert report.retries
+    landed(example)
+    for pool in pools:
+        assert pool.get_stats()["returns_bad"] >= 1
+        with pool.connection() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_one_pool_of_both_sides(example: Pair) -> None:
+    sql(example.src, AFTER_TAX.replace("TABLE people", "TABLE others"))
+    job = CHUNKS | {"jobs": 1, "into": "others", "transform": people}
+    with psycopg_pool.ConnectionPool(example.src, min_size=1, max_size=4, open=True) as pool:
+        assert copypump.pump(pool, pool, **job).rows_written == ROWS
+    sql(example.src, "TRUNCATE others")
+    with (
+        psycopg_pool.ConnectionPool(example.src, min_size=1, max_size=3, open=True) as pool,
+        pytest.raises(RefusedError, match="at most 3 sessions, and the run needs 4"),
+    ):
+        copypump.pump(pool, pool, **job)
+
+
+def test_pools_do_not_go_with_processes(example: Pair, pools: tuple[Any, Any]) -> None:
+    with pytest.raises(RefusedError, match="cannot use one that was given"):
+        copypump.pump(*pools, **CHUNKS, transform=TRANSFORM, workers="processes")
+    assert copypump.runs(example.dst) == []
 
 
 def test_a_pool_that_is_too_small(example: Pair, pools: tuple[Any, Any]) -> None:
