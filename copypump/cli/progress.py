@@ -76,7 +76,8 @@ def describe(earlier: Progress, now: Progress) -> str:
 
 def _workers(now: Progress) -> str:
     """Who is at work in a run of chunks, and for how long the source has kept what they see."""
-    return f"{now.workers} worker{'' if now.workers == 1 else 's'}, snapshot {now.snapshot_age:.0f} s old"
+    age = f", snapshot {now.snapshot_age:.0f} s old" if now.snapshot_age else ""
+    return f"{now.workers} worker{'' if now.workers == 1 else 's'}{age}"
 
 
 @contextlib.contextmanager

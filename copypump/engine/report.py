@@ -103,7 +103,7 @@ class Progress:
     """A moment of a run, handed to `on_progress`: totals since the start, and what holds the rows up now.
 
     `chunks` is 0 in a run of one transaction; `phase` names what goes on after the last chunk. `snapshot_age`
-    counts seconds.
+    counts seconds; it is 0 where chunks share no snapshot.
     """
 
     rows_read: int

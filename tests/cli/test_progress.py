@@ -101,6 +101,8 @@ def test_a_line_of_a_run_of_chunks() -> None:
     assert describe(moment(2, 1000), now) == (
         "3 of 18 chunks, 5,000 rows in 4 s, 2,000 rows/s, 0.2 MB/s, waiting for source, 2 workers, snapshot 4 s old"
     )
+    apart = moment(4, 5000, chunks=18, chunks_done=3, workers=1)
+    assert describe(moment(2, 1000), apart).endswith(", waiting for source, 1 worker")
     assert ", 1 retry, " in describe(now, moment(4, 1, chunks=2, retries=1))
     phase = moment(9, 5000, chunks=18, chunks_done=18, phase="indexes")
     assert describe(now, phase) == "18 of 18 chunks, 5,000 rows in 9 s, now: indexes"

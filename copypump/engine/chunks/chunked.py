@@ -8,6 +8,7 @@ which holds the snapshot, and the guard on the target, whose lock says that the 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -150,6 +151,7 @@ class _Run:
         self._done: list[Committed] = []
         self._resumed = False
         self._begun = False  # whether the ledger has the run as this process goes on with it
+        self._snapshot_taken: float | None = None
         writers = Writers(opener(dst, Side.TARGET, plan.options, report.warn))
         stack.callback(writers.close)
         ledger = Ledger(plan.options.ledger_schema)
@@ -171,7 +173,9 @@ class _Run:
         begin_origin(self._keeper, plan.origin, plan.options, plan.transform, plan.destination.shape)
         check_split(self._keeper, plan.origin, plan.split)
         refuse_itself(self._keeper, self._guard, plan)
-        exported = export_snapshot(self._keeper) if plan.options.snapshot else ""
+        exported = ""
+        if plan.options.snapshot:
+            exported, self._snapshot_taken = export_snapshot(self._keeper), time.perf_counter()
         open_reader = opener(self._src, Side.SOURCE, plan.options, self._report.warn)
         readers = Readers(open_reader, plan.origin, plan.options, plan.run, exported, self._keeper)
         self._stack.callback(readers.close)
@@ -205,8 +209,9 @@ class _Run:
         crew = self._crew(job, max(1, min(self._plan.options.job_count, len(left))))
         self._stack.callback(crew.close)
         self._coordinator = Coordinator(
-            crew, len(self._plan.split.chunks), self._done, on_progress, interval, report.warn
-        )
+            crew, len(self._plan.split.chunks), self._done, on_progress, interval, report.warn,
+            self._snapshot_taken,
+        )  # fmt: skip
         if left:
             crew.start()
             self._coordinator.run(left)

@@ -106,6 +106,7 @@ class Coordinator:
         on_progress: OnProgress | None,
         interval: float,
         warn: Callable[[str], object],
+        snapshot_taken: float | None = None,
     ) -> None:
         self.done = list(done)
         self.retried = 0
@@ -114,9 +115,10 @@ class Coordinator:
         self._on_progress = on_progress
         self._interval = interval
         self._warn = warn
+        self._snapshot_taken = snapshot_taken
         self._spent = Counters()
-        self._began = self._shown = time.perf_counter()
-        self._watch = Watch(self._began)
+        self._shown = time.perf_counter()
+        self._watch = Watch(self._shown)
 
     def run(self, chunks: Sequence[Chunk]) -> None:
         """Move these chunks, in order.
@@ -171,7 +173,7 @@ class Coordinator:
             self._warn(warning)
 
     def totals(self) -> Counters:
-        """What is committed, and what is on its way."""
+        """What is committed."""
         total = Counters()
         total.add(self._spent)
         for committed in self.done:
@@ -179,18 +181,19 @@ class Coordinator:
             total.rows_written += committed.rows_written
             total.bytes_read += committed.bytes_read
             total.bytes_written += committed.bytes_written
-        total.add(self._crew.live())
         return total
 
     def progress(self, working: int, phase: str = "") -> Progress:
-        """How the run stands."""
+        """How the run stands, with what is on its way."""
+        total = self.totals()
+        total.add(self._crew.live())
         return self._watch.progress(
-            self.totals(),
+            total,
             chunks=self._chunks,
             chunks_done=len(self.done),
             workers=working,
             retries=self.retried,
-            snapshot_age=time.perf_counter() - self._began,
+            snapshot_age=time.perf_counter() - self._snapshot_taken if self._snapshot_taken else 0.0,
             phase=phase,
         )
 

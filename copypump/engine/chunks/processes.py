@@ -1,8 +1,9 @@
 """A crew of processes, for transforms that hold the GIL; or of a given executor, on whatever machines.
 
 Each process makes the plan anew, within the run's snapshot, and works only if it is the same. It is told to
-stop by the end of a pipe, which also comes when its parent dies, and then ends itself; an executor of the
-user's has none, so its sessions are ended by the servers.
+stop by the end of a pipe, which also comes when its parent dies, and then ends itself; into another it tells
+how far its chunk is. An executor of the user's has neither: its sessions are ended by the servers, and its
+chunks are heard of when they are done.
 """
 
 from __future__ import annotations
@@ -99,10 +100,17 @@ class Processes:
         self._ends = ends
         self._given = executor
         self._stopping: PipeEnd | None = None
+        self._heard: PipeEnd | None = None
+        self._moving: dict[int, Future[Moved]] = {}
+        self._live: dict[int, Counters] = {}  # of each chunk, by its number, what was heard of it last
         if executor is None:
             context = multiprocessing.get_context("spawn")
             told, self._stopping = context.Pipe(duplex=False)
-            executor = ProcessPoolExecutor(size, mp_context=context, initializer=_begin, initargs=(told,))
+            self._heard, telling = context.Pipe(duplex=False)
+            os.set_blocking(telling.fileno(), False)
+            executor = ProcessPoolExecutor(
+                size, mp_context=context, initializer=_begin, initargs=(told, telling)
+            )
         self._executor = executor
 
     def start(self) -> None:
@@ -110,11 +118,20 @@ class Processes:
 
     def submit(self, chunk: Chunk) -> Future[Moved]:
         """See `Crew`."""
-        return self._executor.submit(move_here, self._spec, chunk)
+        self._live[chunk.number] = Counters()
+        future = self._moving[chunk.number] = self._executor.submit(move_here, self._spec, chunk)
+        return future
 
     def live(self) -> Counters:
-        """See `Crew`: other processes tell of a chunk when it is done."""
-        return Counters()
+        """See `Crew`."""
+        while self._heard is not None and self._heard.poll():
+            number, counters = self._heard.recv()
+            self._live[number] = counters
+        total = Counters()
+        for number, future in self._moving.items():
+            if not future.done():
+                total.add(self._live[number])
+        return total
 
     def stop(self) -> None:
         """See `Crew`."""
@@ -145,15 +162,26 @@ _NAME = uuid.uuid4().hex
 _stopped = threading.Event()
 _busy = threading.Lock()
 _here: dict[str, _Here] = {}
+_live: dict[int, Counters] = {}  # of the chunk that is moved now, by its number
+
+# Seconds between two words of how far a chunk is.
+_TELL_SECONDS = 0.5
 
 
-def _begin(told: PipeEnd) -> None:
-    """Begin a process of ours: Ctrl-C is for the parent to tell, by the end of the pipe."""
+def _begin(told: PipeEnd, telling: PipeEnd) -> None:
+    """Begin a process of ours: Ctrl-C is for the parent to tell, by the end of the pipe.
+
+    All processes write into one pipe. What they write is shorter than what a pipe takes in one piece, and is
+    left out while it is full: nobody waits for whoever does not read.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         with contextlib.suppress(EOFError, OSError):
-            told.recv_bytes()
+            while not told.poll(_TELL_SECONDS):
+                for word in list(_live.items()):
+                    with contextlib.suppress(BlockingIOError):
+                        telling.send(word)
         _stopped.set()
         for here in list(_here.values()):
             here.interrupts.stop()
@@ -198,9 +226,14 @@ def _move(spec: Spec, chunk: Chunk) -> Moved:
         here = _here[key] = _Here(spec)
     if _stopped.is_set():
         here.interrupts.stop()
+
+    def live(counters: Counters) -> None:
+        _live[chunk.number] = counters
+
     try:
-        return move_with_retries(here.job, chunk, spec.options.retries, lambda _counters: None)
+        return move_with_retries(here.job, chunk, spec.options.retries, live)
     finally:
+        _live.clear()
         if spec.lent:  # nobody tells when the run is over; its reader is ended by its name
             here.job.writers.close()
 

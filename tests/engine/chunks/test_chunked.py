@@ -139,7 +139,10 @@ def test_somebody_waits_to_lock_the_source_as_a_reader_is_lost(pair: Pair) -> No
 
 
 def test_each_chunk_by_itself_without_a_shared_snapshot(pair: Pair) -> None:
-    report = copypump.pump(*pair, **CHUNKS, jobs=2, snapshot=False)
+    seen: list[copypump.Progress] = []
+    shown: dict[str, Any] = {"on_progress": seen.append, "progress_interval": 0.01}
+    report = copypump.pump(*pair, **CHUNKS, jobs=2, snapshot=False, **shown)
+    assert {progress.snapshot_age for progress in seen} == {0.0}
     assert (report.snapshots, report.rows_written) == ([""], ROWS)
     assert any("under a snapshot of its own" in warning for warning in report.warnings)
     same(pair)

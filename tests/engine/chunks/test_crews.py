@@ -74,6 +74,18 @@ def test_processes(example: Pair) -> None:
     landed(example)
 
 
+def test_processes_tell_how_far_a_chunk_is(example: Pair) -> None:
+    seen: list[copypump.Progress] = []
+    report = copypump.pump(
+        *example, table="people", run_id="one", transform="tests.engine.chunks.test_crews:slow", batch_rows=500,
+        workers="processes", on_progress=seen.append, progress_interval=0.1,
+    )  # fmt: skip
+    assert (report.chunks, report.rows_written) == (1, ROWS)
+    assert all(progress.snapshot_age > 0 for progress in seen)
+    on_its_way = [progress.rows_read for progress in seen if not progress.chunks_done]
+    assert any(0 < rows < ROWS for rows in on_its_way)
+
+
 def test_processes_import_a_function_by_its_name(example: Pair) -> None:
     copypump.pump(*example, **CHUNKS, transform=people, workers="processes")
     landed(example)
