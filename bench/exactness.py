@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,8 @@ from bench.corners import CORNERS
 from bench.measure import FailedError
 from bench.peers.table import PEERS, Peer, Places, missing, version
 from bench.pump import Arena, telling
-from bench.servers import Pair, described, machine
+from bench.results import scene
+from bench.servers import Pair
 
 # Every way that decodes values, or hands them on by a peer's own client: the others pass the server's own bytes.
 DECODING = (
@@ -38,10 +38,7 @@ def measure(
         tell(f"{corner.title}: {', '.join(f'{name} {outcome[0]}' for name, outcome in found.items())}")
         corners.append({"title": corner.title, "outcomes": found})
     return {
-        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "source": described(pair.src),
-        "target": described(pair.dst),
+        **scene(pair, places),
         "peers": [
             {
                 "name": peer.name,

@@ -24,6 +24,7 @@ from bench.compare import connect, difference
 from bench.making import Connection, execute
 from bench.measure import FailedError, run, spread
 from bench.peers.table import Places
+from bench.results import scene
 from bench.servers import Pair, uri
 from bench.workloads import SCHEMA, WORKLOADS, Workload
 from copypump.engine.splits.cutting import PER_WORKER
@@ -59,7 +60,8 @@ def measure(pair: Pair, places: Places, sizes: Sizes, tell: Tell) -> dict[str, A
     for name in WORKLOADS_OF_JOBS:
         with _tables(pair, WORKLOADS[name], sizes.scale) as landing:
             jobs.append(_side_by_side(pair, WORKLOADS[name], landing, places, sizes.runs, tell))
-    return {"scale": sizes.scale, "ranges": RANGES, "jobs": jobs, "skew": _skew(pair, sizes.scale, tell)}
+    skew = _skew(pair, sizes.scale, tell)
+    return {**scene(pair, places), "scale": sizes.scale, "ranges": RANGES, "jobs": jobs, "skew": skew}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench import making
 from bench.compare import connect, difference, sums
@@ -141,10 +141,13 @@ class Arena:
         """Measure the peer over no rows. One that reads a table by its own name has no such run."""
         if way.peer.lands == "own":
             return
-        job = Job(way.job.src, way.job.dst, self.workload, self.empty, way.job.into)
         times = STARTS_OF_OURS if way.peer.ours else STARTS_OF_PEERS
-        runs = sorted((self._run(way, job, timeout) for _ in range(times)), key=lambda cost: cost.cpu)
+        runs = sorted((self.idle(way, timeout) for _ in range(times)), key=lambda cost: cost.cpu)
         way.start = runs[times // 2]
+
+    def idle(self, way: Way, timeout: float = 600.0) -> Cost:
+        """Run it once over no rows."""
+        return self._run(way, replace(way.job, table=self.empty), timeout)
 
     def run(self, way: Way, timeout: float, interval: float = 0.0) -> Cost:
         """Run it once, into empty tables."""

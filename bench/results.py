@@ -1,7 +1,7 @@
 """What was measured, as plain values for JSON, and the figures that follow from them.
 
-A file of results is one dict: `made`, `machine`, `source`, `target`, `environment` (the pump's Python), `turns`
-and `matches`, one for each workload; the functions here are all that know its keys.
+Every file is one dict that begins with its scene: `made`, `machine`, `source`, `target`, `embedded`, `environment` (the
+pump's Python). results.json adds `load`, `scale`, `turns` and `matches`, one for each workload.
 """
 
 from __future__ import annotations
@@ -29,17 +29,24 @@ BARS = FOLDER / "bars"
 HEAVY = ("numpy", "pandas")
 
 
-def gather(pair: Pair, places: Places, turns: Turns, scale: float, matches: list[Match]) -> dict[str, Any]:
-    """All of one run of the bench."""
+def scene(pair: Pair, places: Places) -> dict[str, Any]:
+    """When and where something was measured, as every file says it."""
     known = packages(places.pump)
     return {
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine(),
-        "load": os.getloadavg()[0],
         "source": described(pair.src),
         "target": described(pair.dst),
         "embedded": pair.embedded,
         "environment": {name: known.get(name) for name in ("copypump", "pyarrow", "psycopg", *HEAVY)},
+    }
+
+
+def gather(pair: Pair, places: Places, turns: Turns, scale: float, matches: list[Match]) -> dict[str, Any]:
+    """All of one run of the bench."""
+    return {
+        **scene(pair, places),
+        "load": os.getloadavg()[0],
         "scale": scale,
         "turns": {"ours": turns.ours, "peers": turns.peers},
         "matches": [

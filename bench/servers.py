@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bench.compare import connect
 from bench.making import Connection, execute
@@ -72,6 +72,17 @@ def uri(dsn: str) -> str:
     place = f"{quote(host, safe='')}:{port}"  # a socket's folder stands there too, its slashes hidden
     options = "&".join(f"{name}={quote(value, safe='')}" for name, value in parts.items())
     return f"postgresql://{user + '@' if user else ''}{place}/{database}{'?' + options if options else ''}"
+
+
+def address(dsn: str) -> tuple[str, int]:
+    """Where a DSN leads: a host, or the folder of a Unix socket; and a port."""
+    with connect(dsn) as connection:
+        return connection.info.host, connection.info.port
+
+
+def moved(dsn: str, port: int, **others: str) -> str:
+    """The same by way of a proxy on this machine's `port`."""
+    return make_conninfo(dsn, host="127.0.0.1", port=port, **others)
 
 
 def machine() -> dict[str, str]:
