@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from textwrap import shorten
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bench.results import figures, load, measured, place
@@ -61,7 +64,12 @@ def _save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def sheet(height: float, *, top: float, bottom: float, wspace: float = 0.05, hspace: float = 0.05) -> Figure:
+HEAD = 1.1
+
+
+def sheet(
+    height: float, *, top: float = HEAD, bottom: float = 0.1, wspace: float = 0.05, hspace: float = 0.05
+) -> Figure:
     """A figure of `height` inches whose panels leave `top` and `bottom` inches for words."""
     rect = (0.01, bottom / height, 0.98, 1 - (top + bottom) / height)
     return Figure(
@@ -69,12 +77,12 @@ def sheet(height: float, *, top: float, bottom: float, wspace: float = 0.05, hsp
     )
 
 
-def titled(figure: Figure, title: str, words: str, foot: str) -> None:
-    """A headline, what is shown, and where it was measured; in inches from the edges, whatever the height."""
+def titled(figure: Figure, title: str, words: str, results: dict[str, Any]) -> None:
+    """A headline, what is shown, where and when; they take `HEAD` inches, whatever the height."""
     height = figure.get_figheight()
     figure.text(0.02, 1 - 0.32 / height, title, fontsize=16, fontweight="bold", va="center")
-    figure.text(0.02, 1 - 0.64 / height, words, fontsize=10, color=SOFT, va="center")
-    figure.text(0.02, 0.16 / height, foot, fontsize=8, color=SOFT, va="center")
+    figure.text(0.02, 1 - 0.62 / height, words, fontsize=10, color=SOFT, va="center")
+    figure.text(0.02, 1 - 0.85 / height, place(results), fontsize=9, color=SOFT, va="center")
 
 
 def colour(way: dict[str, Any]) -> str:
@@ -90,7 +98,7 @@ def throughput(results: dict[str, Any]) -> Figure:
     matches = results["matches"]
     rows = -(-len(matches) // 2)
     most = max(len(match["ways"]) for match in matches)
-    figure = sheet(rows * (0.24 * most + 0.9) + 1.3, top=0.9, bottom=0.3)
+    figure = sheet(rows * (0.24 * most + 0.9) + 1.3)
     for axes, match in zip(figure.subplots(rows, 2, squeeze=False).flat, matches, strict=False):
         _bars(axes, match)
     for axes in figure.axes[len(matches) :]:
@@ -100,7 +108,7 @@ def throughput(results: dict[str, Any]) -> Figure:
         "How fast rows arrive",
         "MB of binary COPY a second, whole processes, start included. Filled: through the workload's transform."
         " Outlined: rows copied as they are. ~ from a part of the table.",
-        place(results),
+        results,
     )
     return figure
 
@@ -112,8 +120,7 @@ def _bars(axes: Axes, match: dict[str, Any]) -> None:
     most = max(each.megabytes_per_second for _, each in found)
     for at, (way, each) in enumerate(lines):
         if each is None:
-            reason = "missing here" if way["missing"] else "fails"
-            axes.text(most * 0.01, at, reason, va="center", color=SOFT, fontsize=8.5, style="italic")
+            axes.text(most * 0.01, at, _why(way), va="center", color=SOFT, fontsize=8.5, style="italic")
             continue
         shade = colour(way)
         axes.barh(
@@ -122,20 +129,30 @@ def _bars(axes: Axes, match: dict[str, Any]) -> None:
         )  # fmt: skip
         digits = 0 if each.megabytes_per_second >= 10 else 1
         words = f"{'~' if each.share < 1 else ''}{each.megabytes_per_second:,.{digits}f}"
-        lost = "  loses values" if way["fault"] else ""
+        lost = f"  {shorten(way['fault'], 48, placeholder=' ...')}" if way["fault"] else ""
         axes.text(
             each.megabytes_per_second + most * 0.012, at, words + lost, va="center", fontsize=8.5,
             color="#b42318" if lost else INK, fontweight="bold" if way["ours"] else "normal",
         )  # fmt: skip
-    axes.set_yticks(range(len(lines)), [way["title"] for way, _ in lines], fontsize=8.8)
-    for label, (way, _) in zip(axes.get_yticklabels(), lines, strict=True):
-        label.set_fontweight("bold" if way["ours"] else "normal")
-        label.set_color(OURS if way["ours"] else INK)
+    _name(axes, [way for way, _ in lines])
     axes.set_title(f"{match['name']}  {_short(match['title'])}", pad=6)
     axes.set_xlim(0, most * 1.17)
     axes.set_ylim(-0.6, len(lines) - 0.4)
     axes.spines["bottom"].set_visible(False)
     axes.set_xticks([])
+
+
+def _name(axes: Axes, ways: list[dict[str, Any]]) -> None:
+    """Write their titles beside the lines from 0 up, ours in their colour."""
+    axes.set_yticks(range(len(ways)), [way["title"] for way in ways], fontsize=9)
+    for label, way in zip(axes.get_yticklabels(), ways, strict=True):
+        label.set_fontweight("bold" if way["ours"] else "normal")
+        label.set_color(OURS if way["ours"] else INK)
+
+
+def _why(way: dict[str, Any]) -> str:
+    """Why it has no figure."""
+    return "missing here" if way["missing"] else "fails"
 
 
 def _short(title: str) -> str:
@@ -150,7 +167,7 @@ def memory(results: dict[str, Any]) -> Figure:
     """Resident memory over time, a panel for each workload, of the ways that move a whole table."""
     matches = results["matches"]
     rows = -(-len(matches) // 3)
-    figure = sheet(rows * 3.0 + 1.5, top=0.9, bottom=0.62, hspace=0.08)
+    figure = sheet(rows * 3.0 + 1.5, bottom=0.42, hspace=0.08)
     names = ["copypump", "raw", "pgcopydb", "adbc", "polars", "connectorx"]
     shades = dict(zip(names, (OURS, RAW, SERIES[4], SERIES[3], SERIES[2], SERIES[1]), strict=True))
     seen: dict[str, Any] = {}
@@ -176,19 +193,20 @@ def memory(results: dict[str, Any]) -> Figure:
         "Memory while rows move",
         "Resident memory of all of a way's processes, from start to end. Whole results held in memory grow with the"
         " table; a stream does not.",
-        place(results),
+        results,
     )
-    order = [title for title in dict.fromkeys(_titles(results, names)) if title in seen]
+    legend: dict[str, Any] = {}
+    for name in names:
+        for way in (way for match in matches for way in match["ways"] if way["name"] == name):
+            if way["title"] in seen:
+                legend[way["title"]] = seen[way["title"]]
+            else:
+                legend[f"{way['title']}: {_why(way)}"] = Line2D([], [], linestyle="none")
     figure.legend(
-        [seen[title] for title in order], order, ncols=len(order), frameon=False, fontsize=9.5,
-        loc="lower left", bbox_to_anchor=(0.015, 0.27 / figure.get_figheight()),
+        list(legend.values()), list(legend), ncols=len(legend), frameon=False, fontsize=9.5,
+        loc="lower left", bbox_to_anchor=(0.015, 0.05 / figure.get_figheight()),
     )  # fmt: skip
     return figure
-
-
-def _titles(results: dict[str, Any], names: list[str]) -> list[str]:
-    titles = {way["name"]: way["title"] for match in results["matches"] for way in match["ways"]}
-    return [titles[name] for name in names if name in titles]
 
 
 # CPU -------------------------------------------------------------------------------------------------------
@@ -201,49 +219,75 @@ def cpu(results: dict[str, Any]) -> Figure:
     ways: dict[str, dict[str, Any]] = {}
     for match in matches:
         for way in match["ways"]:
-            each = figures(match, way)
-            if each is None or way["name"] == "floor":  # that one has no client
+            if way["name"] == "floor":  # that one has no client
                 continue
             ways[way["name"]] = way
-            dots.setdefault(way["name"], {})[match["name"]] = max(each.cpu_per_gigabyte, 0.05)
-    order = sorted(dots, key=lambda name: -median(dots[name].values()))
-    figure = sheet(0.36 * len(order) + 2.4, top=1.2, bottom=0.3)
+            mine = dots.setdefault(way["name"], {})
+            if each := figures(match, way):
+                mine[match["name"]] = max(each.cpu_per_gigabyte, 0.05)
+    order = sorted(dots, key=lambda name: -median(dots[name].values()) if dots[name] else -math.inf)
+    figure = sheet(0.36 * len(order) + 2.3, top=HEAD + 0.35)
     axes = figure.subplots()
-    for at, name in enumerate(order):
-        values = dots[name]
-        axes.plot([min(values.values()), max(values.values())], [at, at], color=FAINT, linewidth=5, zorder=1)
-        if ways[name]["ours"]:
-            axes.axhspan(at - 0.45, at + 0.45, color=OURS, alpha=0.08, linewidth=0, zorder=0)
-        for shade, match in zip(SERIES, matches, strict=False):
-            if match["name"] in values:
-                axes.scatter(
-                    values[match["name"]], at, s=58, color=shade, edgecolor="white", linewidth=0.9, zorder=3
-                )
-    axes.set_yticks(range(len(order)), [ways[name]["title"] for name in order])
-    for label, name in zip(axes.get_yticklabels(), order, strict=True):
-        label.set_fontweight("bold" if ways[name]["ours"] else "normal")
-        label.set_color(OURS if ways[name]["ours"] else INK)
     axes.set_xscale("log")
+    low = min(min(values.values()) for values in dots.values() if values) / 1.2
+    high = max(max(values.values()) for values in dots.values() if values) * 1.2
+    axes.set_xlim(low, high)
+    shades = {match["name"]: shade for shade, match in zip(SERIES, matches, strict=False)}
+    for at, name in enumerate(order):
+        _dots(axes, at, ways[name], dots[name], shades)
+    _name(axes, [ways[name] for name in order])
     axes.xaxis.set_minor_locator(NullLocator())
-    low, high = axes.get_xlim()
-    ticks = [
-        tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if low <= tick <= high
-    ]
-    axes.set_xticks(ticks, [f"{tick:g} s" for tick in ticks])
+    steps = (step * 10.0**power for power in range(-2, 5) for step in (1, 2, 5))
+    ticks = [tick for tick in steps if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:,g} s" for tick in ticks])
     axes.set_ylim(-0.7, len(order) - 0.3)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
-    for shade, match in zip(SERIES, matches, strict=False):
-        axes.scatter([], [], s=58, color=shade, label=f"{match['name']} {_short(match['title'])}")
+    for match in matches:
+        axes.scatter(
+            [], [], s=58, color=shades[match["name"]], label=f"{match['name']} {_short(match['title'])}"
+        )
     figure.legend(
-        frameon=False, loc="upper left", bbox_to_anchor=(0.01, 1 - 0.78 / figure.get_figheight()), ncols=len(matches), fontsize=9,
-        handletextpad=0.1, columnspacing=1.4,
+        frameon=False, loc="upper left", bbox_to_anchor=(0.01, 1 - HEAD / figure.get_figheight()),
+        ncols=len(matches), fontsize=9, handletextpad=0.1, columnspacing=1.4,
     )  # fmt: skip
     titled(
         figure,
         "What a GB costs the client",
         "Seconds of CPU for each GB of binary COPY, net of start-up; a dot for each workload, less is better"
         " (logarithmic).",
-        place(results),
+        results,
     )
     return figure
+
+
+def _dots(axes: Axes, at: int, way: dict[str, Any], values: dict[str, float], shades: dict[str, str]) -> None:
+    """One way's line, or why it has none."""
+    low, high = axes.get_xlim()
+    if way["ours"]:
+        axes.axhspan(at - 0.45, at + 0.45, color=OURS, alpha=0.08, linewidth=0, zorder=0)
+    if not values:
+        axes.text(low * 1.02, at, _why(way), va="center", color=SOFT, fontsize=9, style="italic")
+        return
+    axes.plot([min(values.values()), max(values.values())], [at, at], color=FAINT, linewidth=5, zorder=1)
+    for workload, aside in _apart(values, math.log(high / low) / 90):
+        axes.scatter(
+            values[workload],
+            at + aside,
+            s=58,
+            color=shades[workload],
+            edgecolor="white",
+            linewidth=0.9,
+            zorder=3,
+        )
+
+
+def _apart(values: dict[str, float], width: float) -> Iterator[tuple[str, float]]:
+    """Each dot's name, and how far off the line it stands so as to hide no other; `width` is of the logarithm."""
+    lanes = dict.fromkeys((0.0, 0.27, -0.27), -math.inf)
+    for name in sorted(values, key=values.__getitem__):
+        at = math.log(values[name])
+        free = [lane for lane, last in lanes.items() if at - last > width]
+        lane = free[0] if free else min(lanes, key=lanes.__getitem__)
+        lanes[lane] = at
+        yield name, lane

@@ -1,26 +1,25 @@
 """How costs grow: with rows, the batch size, the number of columns, and the length of the wire.
 
 Each sweep moves rows with copypump and, where it can, with the raw pipe, in turn, into a target without a log.
+scaling_report.py says in words what came of it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-from bench import making
+from bench import making, scaling_report
 from bench.compare import connect
 from bench.delay import delayed
 from bench.making import Connection, execute
 from bench.measure import ROOT, Cost, run
-from bench.peers.table import Places, packages, program, psql
-from bench.servers import Pair, described, machine
+from bench.peers.table import Places, program, psql
+from bench.results import scene
+from bench.servers import Pair, address, moved
 from bench.workloads import PEOPLE, SCHEMA, WORKLOADS
 
 INTO = f"{SCHEMA}.scaled"
@@ -43,15 +42,15 @@ class Sizes:
         batch_scale: lineitem's scale for the batch sweep.
         values: rows times columns of the columns sweep.
         wire_rows: rows of the wire sweep.
-        runs: of each point, of which the median counts.
+        runs: of each point, in turn with those beside it; the median counts.
 
     """
 
     most_rows: int = 1_000_000
-    batch_scale: float = 0.05
-    values: int = 2_000_000
+    batch_scale: float = 0.2
+    values: int = 10_000_000
     wire_rows: int = 200_000
-    runs: int = 1
+    runs: int = 3
 
 
 @dataclass(frozen=True)
@@ -78,21 +77,14 @@ def measure(pair: Pair, places: Places, sizes: Sizes, sweeps: Sequence[str], tel
         course = Course(pair, places, source, target, sizes)
         try:
             for name in sweeps:
+                _, label, spell = scaling_report.SWEEPS[name]
                 for point in SWEEPS[name](course):
-                    tell(f"{name}: {point.way} at {point.x:,g}: {point.wall:.2f} s, {point.memory:.0f} MB")
+                    at = f"{label} {spell(point.x)}"
+                    tell(f"{name}: {point.way} at {at}: {point.wall:.2f} s, {point.memory:.0f} MB")
                     points.append(point)
         finally:
             execute(target, f"DROP TABLE IF EXISTS {INTO}")
-    known = packages(places.pump)
-    return {
-        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "source": described(pair.src),
-        "target": described(pair.dst),
-        "environment": {name: known.get(name) for name in ("copypump", "pyarrow", "numpy", "pandas")},
-        "sizes": asdict(sizes),
-        "points": [asdict(point) for point in points],
-    }
+    return {**scene(pair, places), "sizes": asdict(sizes), "points": [asdict(point) for point in points]}
 
 
 class Course:
@@ -111,21 +103,28 @@ class Course:
         declared = ", ".join(f"{name} {type_}" for name, type_ in columns.items())
         execute(self.target, f"CREATE UNLOGGED TABLE {INTO} ({declared})")
 
-    def point(self, sweep: str, x: float, rows: int, way: Way) -> Point:
-        """Run a way as often as is wanted, into an empty table each time."""
-        costs: list[Cost] = []
+    def points(self, sweep: str, *stops: Stop) -> Iterator[Point]:
+        """Run all of them in turn, as often as is wanted, and give what each took."""
+        costs: list[list[Cost]] = [[] for _ in stops]
         for _ in range(self.sizes.runs):
-            execute(self.target, f"TRUNCATE {INTO}")
-            execute(self.target, "CHECKPOINT")
-            costs.append(run(*way.commands, interval=0.05))
+            for stop, taken in zip(stops, costs, strict=True):
+                taken.append(self._run(stop))
+        for stop, taken in zip(stops, costs, strict=True):
+            middle = sorted(taken, key=lambda cost: cost.wall)[len(taken) // 2]
+            yield Point(
+                sweep, stop.way.name, stop.x, stop.rows, middle.wall, median(cost.cpu for cost in taken),
+                stop.way.start, max(cost.memory for cost in taken), list(middle.samples),
+            )  # fmt: skip
+
+    def _run(self, stop: Stop) -> Cost:
+        """Once, into an empty table."""
+        execute(self.target, f"TRUNCATE {INTO}")
+        execute(self.target, "CHECKPOINT")
+        cost = run(*stop.way.commands, interval=0.05)
         found = making.count(self.target, INTO)
-        if found != rows:
-            raise RuntimeError(f"{way.name} left {found:,} rows instead of {rows:,}")
-        best = sorted(costs, key=lambda cost: cost.wall)[len(costs) // 2]
-        return Point(
-            sweep, way.name, x, rows, best.wall, median(cost.cpu for cost in costs), way.start,
-            max(cost.memory for cost in costs), list(best.samples),
-        )  # fmt: skip
+        if found != stop.rows:
+            raise RuntimeError(f"{stop.way.name} left {found:,} rows instead of {stop.rows:,}")
+        return cost
 
     def pump(self, origin: Sequence[str], *words: str, pair: Pair | None = None) -> Way:
         """One copypump from `origin` (--table or --query and its value); its start is that of no rows."""
@@ -159,6 +158,15 @@ class Way:
     start: float
 
 
+@dataclass(frozen=True)
+class Stop:
+    """A way at one place of a sweep, and the rows that it moves there."""
+
+    x: float
+    rows: int
+    way: Way
+
+
 # The sweeps ------------------------------------------------------------------------------------------------
 
 
@@ -169,8 +177,7 @@ def rows(course: Course) -> Iterator[Point]:
     while count <= course.sizes.most_rows:
         query = PEOPLE.format(rows=count).strip()
         pump = course.pump(["--query", query], "--transform", "bench.transforms:people")
-        for way in (course.raw(query), pump):
-            yield course.point("rows", count, count, way)
+        yield from course.points("rows", *(Stop(count, count, way) for way in (course.raw(query), pump)))
         count *= 10
 
 
@@ -179,17 +186,12 @@ def batches(course: Course) -> Iterator[Point]:
     workload = WORKLOADS["W2"]
     count = making.source(course.source, workload, course.sizes.batch_scale)
     course.target_table(workload.columns)
-    table = f"{SCHEMA}.{workload.table}"
-    for size in BATCHES:
-        words = [
-            "--transform",
-            workload.transform,
-            "--batch-bytes",
-            f"{size}kB",
-            "--batch-rows",
-            str(1 << 20),
-        ]
-        yield course.point("batches", size * 1024, count, course.pump(["--table", table], *words))
+    words = ["--transform", workload.transform, "--batch-rows", str(1 << 20)]
+    pump = course.pump(["--table", f"{SCHEMA}.{workload.table}"], *words)
+    (command,) = pump.commands  # whose start is that of all sizes
+    ways = [replace(pump, commands=[[*command, "--batch-bytes", f"{size}kB"]]) for size in BATCHES]
+    stops = [Stop(size * 1024, count, way) for size, way in zip(BATCHES, ways, strict=True)]
+    yield from course.points("batches", *stops)
 
 
 def columns(course: Course) -> Iterator[Point]:
@@ -201,8 +203,7 @@ def columns(course: Course) -> Iterator[Point]:
         values = ", ".join(f"(i + {at})::int AS {name}" for at, name in enumerate(names))
         query = f"SELECT {values} FROM generate_series(1, {amount}) AS i"
         pump = course.pump(["--query", query], "--transform", "bench.transforms:rebuild")
-        for way in (course.raw(query), pump):
-            yield course.point("columns", count, amount, way)
+        yield from course.points("columns", *(Stop(count, amount, way) for way in (course.raw(query), pump)))
 
 
 def wire(course: Course) -> Iterator[Point]:
@@ -213,22 +214,18 @@ def wire(course: Course) -> Iterator[Point]:
     for milliseconds in ROUND_TRIPS:
         with _longer(course.pair, milliseconds / 2000) as pair:
             pump = course.pump(["--query", query], "--transform", "bench.transforms:people", pair=pair)
-            for way in (course.raw(query, pair), pump):
-                yield course.point("wire", milliseconds, count, way)
+            ways = (course.raw(query, pair), pump)
+            yield from course.points("wire", *(Stop(milliseconds, count, way) for way in ways))
 
 
 @contextlib.contextmanager
 def _longer(pair: Pair, delay: float) -> Iterator[Pair]:
     """The same servers behind longer wires."""
     with contextlib.ExitStack() as stack:
-        dsns = []
-        for dsn in (pair.src, pair.dst):
-            parts = conninfo_to_dict(dsn)
-            host, port = str(parts.get("host", "localhost")), int(str(parts.get("port", 5432)))
-            dsns.append(
-                make_conninfo(dsn, host="127.0.0.1", port=stack.enter_context(delayed(host, port, delay)))
-            )
-        yield Pair(dsns[0], dsns[1], pair.embedded)
+        src, dst = (
+            moved(dsn, stack.enter_context(delayed(*address(dsn), delay))) for dsn in (pair.src, pair.dst)
+        )
+        yield Pair(src, dst, pair.embedded)
 
 
 SWEEPS: dict[str, Callable[[Course], Iterator[Point]]] = {

@@ -7,36 +7,26 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bench.charts import OURS, RAW, SERIES, SOFT, sheet, titled
-from bench.results import place
+from bench.scaling_report import binary, cpu_a_row, cpu_a_value, short
+from copypump.engine.options import DEFAULT_BATCH_BYTES
 
 Value = Callable[[dict[str, Any]], float]
 
-COLOURS = {"copypump": OURS, "psql | psql": RAW}
-DEFAULT_BATCH = 2 << 20
-
-
-def short(number: float) -> str:
-    """1000000 as 1 M."""
-    if number >= 1e6:
-        return f"{number / 1e6:g} M"
-    return f"{number / 1e3:g} k" if number >= 1e4 else f"{number:,g}"
-
-
-def binary(number: float) -> str:
-    """1048576 as 1 MB."""
-    return f"{number / (1 << 20):g} MB" if number >= 1 << 20 else f"{number / 1024:g} kB"
+# Colour and width of each way's line; ours is drawn last, over the other.
+LOOKS = {"psql | psql": (RAW, 1.6), "copypump": (OURS, 2.6)}
 
 
 def scaling(results: dict[str, Any]) -> Figure:
     """Two rows of four panels."""
-    figure = sheet(7.6, top=0.9, bottom=0.55, wspace=0.07, hspace=0.1)
+    figure = sheet(7.8, bottom=0.42, wspace=0.07, hspace=0.1)
     first, second = figure.subplots(2, 4)
     points = results["points"]
     _lines(first[0], points, "rows", "Wall, s a million rows", _wall_a_million, "rows", short)
-    _lines(first[1], points, "rows", "Client CPU, \u00b5s a row, net of start", _cpu_a_row, "rows", short)
+    _lines(first[1], points, "rows", "Client CPU, \u00b5s a row, net of start", cpu_a_row, "rows", short)
     _lines(first[2], points, "rows", "Peak memory, MB", _memory, "rows", short)
     _over_time(first[3], points)
     _lines(
@@ -44,7 +34,7 @@ def scaling(results: dict[str, Any]) -> Figure:
         points,
         "batches",
         "Client CPU, \u00b5s a row, by batch size",
-        _cpu_a_row,
+        cpu_a_row,
         "--batch-bytes",
         binary,
     )
@@ -54,35 +44,35 @@ def scaling(results: dict[str, Any]) -> Figure:
         points,
         "columns",
         "Client CPU, ns a value, by columns",
-        _cpu_a_value,
+        cpu_a_value,
         "columns of int",
         short,
     )
     _lines(second[3], points, "wire", "Wall, s, by the wire's round trip", _wall, "ms", short, scale="linear")
     for axes in second[:2]:
-        axes.axvline(DEFAULT_BATCH, color=SERIES[2], linewidth=1.4, linestyle=(0, (4, 3)), zorder=0)
+        axes.axvline(DEFAULT_BATCH_BYTES, color=SERIES[2], linewidth=1.4, linestyle=(0, (4, 3)), zorder=0)
         axes.text(
-            DEFAULT_BATCH * 1.15, axes.get_ylim()[1] * 0.97, "default", color=SOFT, fontsize=8, va="top"
-        )
+            DEFAULT_BATCH_BYTES * 1.15, axes.get_ylim()[1] * 0.97, f"default, {binary(DEFAULT_BATCH_BYTES)}",
+            color=SOFT, fontsize=8, va="top",
+        )  # fmt: skip
     titled(
         figure,
         "How costs grow",
         "A transform on every row; the target is an unlogged table. Flat is linear: ten times the rows, ten times the"
         " work, and no more memory.",
-        place(results),
+        results,
     )
     shown = {point["way"] for point in points}
-    handles = [axes for name in COLOURS if name in shown for axes in [_handle(first[0], name)]]
+    lines = {
+        name: Line2D([], [], color=shade, linewidth=width, marker="o", markersize=5)
+        for name, (shade, width) in LOOKS.items()
+        if name in shown
+    }
     figure.legend(
-        handles, [name for name in COLOURS if name in shown], ncols=2, frameon=False, fontsize=9.5,
-        loc="lower left", bbox_to_anchor=(0.015, 0.24 / figure.get_figheight()),
+        list(lines.values()), list(lines), ncols=2, frameon=False, fontsize=9.5, loc="lower left",
+        bbox_to_anchor=(0.015, 0.05 / figure.get_figheight()),
     )  # fmt: skip
     return figure
-
-
-def _handle(axes: Axes, name: str) -> Any:
-    (line,) = axes.plot([], [], color=COLOURS[name], marker="o", markersize=5, linewidth=2)
-    return line
 
 
 def _wall(point: dict[str, Any]) -> float:
@@ -91,14 +81,6 @@ def _wall(point: dict[str, Any]) -> float:
 
 def _wall_a_million(point: dict[str, Any]) -> float:
     return float(point["wall"] / point["rows"] * 1e6)
-
-
-def _cpu_a_row(point: dict[str, Any]) -> float:
-    return float((point["cpu"] - point["start_cpu"]) / point["rows"] * 1e6)
-
-
-def _cpu_a_value(point: dict[str, Any]) -> float:
-    return float((point["cpu"] - point["start_cpu"]) / point["rows"] / point["x"] * 1e9)
 
 
 def _memory(point: dict[str, Any]) -> float:
@@ -117,11 +99,17 @@ def _lines(
 ) -> None:
     """One sweep, a line for each way."""
     mine = [point for point in points if point["sweep"] == sweep]
-    for name, shade in COLOURS.items():
-        line = [(point["x"], value(point)) for point in mine if point["way"] == name]
+    for name, (shade, width) in LOOKS.items():
+        # CPU net of start-up may come out below zero where rows cost less than starts differ.
+        line = [(point["x"], max(0.0, value(point))) for point in mine if point["way"] == name]
         if line:
             axes.plot(
-                *zip(*line, strict=True), color=shade, marker="o", markersize=5, linewidth=2, clip_on=False
+                *zip(*line, strict=True),
+                color=shade,
+                linewidth=width,
+                marker="o",
+                markersize=5,
+                clip_on=False,
             )
     axes.set_title(title, fontsize=9.5)
     axes.set_xscale(scale)
@@ -134,6 +122,7 @@ def _lines(
     axes.set_ylim(bottom=0)
     axes.margins(y=0.15)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.1)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.tick_params(axis="y", labelsize=8.5)
     axes.grid(axis="y")
 
