@@ -13,11 +13,12 @@ from typing import Any
 
 import click
 
-from bench import exactness, report, results
+from bench import exactness, report, results, scaling_report
 from bench.exactness import DECODING
 from bench.measure import ROOT
 from bench.peers.table import PEERS, Peer, Places, missing, of, version
 from bench.pump import Turns, match
+from bench.readme import renewed
 from bench.scaling import SWEEPS, Sizes, measure
 from bench.servers import Pair, servers
 from bench.workloads import WORKLOADS
@@ -194,13 +195,19 @@ def run(
 @_servers
 @_pythons
 @click.option("--sweep", "names", type=click.Choice(list(SWEEPS)), multiple=True, help="Repeatable; all.")
-@click.option("--most-rows", type=int, default=1_000_000, show_default=True, help="Of the rows sweep.")
+@click.option("--most-rows", type=int, default=Sizes.most_rows, show_default=True, help="Of the rows sweep.")
 @click.option(
-    "--batch-scale", type=float, default=0.05, show_default=True, help="lineitem's, of the batch sweep."
+    "--batch-scale",
+    type=float,
+    default=Sizes.batch_scale,
+    show_default=True,
+    help="lineitem's, of the batch sweep.",
 )
-@click.option("--values", type=int, default=2_000_000, show_default=True, help="Of the columns sweep.")
-@click.option("--wire-rows", type=int, default=200_000, show_default=True, help="Of the wire sweep.")
-@click.option("--runs", type=int, default=1, show_default=True, help="Of each point; the median counts.")
+@click.option("--values", type=int, default=Sizes.values, show_default=True, help="Of the columns sweep.")
+@click.option("--wire-rows", type=int, default=Sizes.wire_rows, show_default=True, help="Of the wire sweep.")
+@click.option(
+    "--runs", type=int, default=Sizes.runs, show_default=True, help="Of each point; the median counts."
+)
 @_out
 @_charts
 def scaling(
@@ -213,10 +220,13 @@ def scaling(
     charts: bool,
     **sizes: Any,
 ) -> None:
-    """Measure how costs grow with rows, batch size, columns and the wire; write scaling.json and its chart."""
+    """Measure how costs grow with rows, batch size, columns and the wire; write scaling.json, .md and the chart."""
     with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
         made = measure(pair, places, Sizes(**sizes), names or list(SWEEPS), teller())
     results.save(made, out / "scaling.json")
+    text = scaling_report.everything(made)
+    (out / "scaling.md").write_text(text)
+    click.echo(text)
     if charts:
         _draw(out)
 
@@ -244,9 +254,13 @@ def jobs(
     "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=results.FOLDER
 )
 def draw(folder: Path) -> None:
-    """Make report.md and the charts again from the JSON in FOLDER."""
-    if (folder / "results.json").exists():
-        (folder / "report.md").write_text(report.everything(results.load(folder / "results.json")))
+    """Make report.md, scaling.md and the charts again from the JSON in FOLDER."""
+    for name, page, text in (
+        ("results.json", "report.md", report.everything),
+        ("scaling.json", "scaling.md", scaling_report.everything),
+    ):
+        if (folder / name).exists():
+            (folder / page).write_text(text(results.load(folder / name)))
     _draw(folder)
 
 
@@ -263,6 +277,41 @@ def exact(
         made = exactness.measure(pair, places, peers, teller())
     results.save(made, out / "exact.json")
     click.echo(report.exactness(made))
+
+
+@main.command()
+@_servers
+@_pythons
+@click.option(
+    "--scale", type=float, default=0.05, show_default=True, help="Of the people whose first is awaited."
+)
+@click.option("--runs", type=int, default=5, show_default=True, help="Counted turns.")
+@_out
+def start(
+    src: str | None, dst: str | None, pump_python: str, peer_python: str, scale: float, runs: int, out: Path
+) -> None:
+    """Measure how soon help and the first row are there, and the CPU of a start; write start.json."""
+    from bench import start as soon
+
+    with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
+        made = soon.measure(pair, places, scale, runs, teller())
+    results.save(made, out / "start.json")
+    click.echo(report.started(made))
+
+
+@main.command()
+@_servers
+@click.option("--scale", type=float, default=0.1, show_default=True, help="1: the workloads' full size.")
+@click.option("--runs", type=int, default=5, show_default=True, help="Counted turns.")
+@_out
+def arrow(src: str | None, dst: str | None, scale: float, runs: int, out: Path) -> None:
+    """Read tables into Arrow and write them, beside ADBC, all in this process; write arrow.json."""
+    from bench import arrow_streams
+
+    with _running(src, dst) as pair, _places(sys.executable, sys.executable) as places:
+        made = arrow_streams.measure(pair, places, scale, runs, teller())
+    results.save(made, out / "arrow.json")
+    click.echo(report.arrow(made))
 
 
 @main.command()
@@ -291,7 +340,7 @@ def readme() -> None:
     """Write the README's figures anew, from what bench/results holds."""
     path = ROOT / "README.md"
     try:
-        path.write_text(report.renewed(path.read_text()))
+        path.write_text(renewed(path.read_text()))
     except FileNotFoundError as error:
         raise click.ClickException(f"{error.filename} is yet to be made, by `python -m bench run`") from None
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from statistics import median
+from textwrap import shorten
 from typing import Any
 
-from bench.measure import ROOT, spread
+from bench.measure import spread
 from bench.pump import YARDSTICK
-from bench.results import BARS, FOLDER, HEAVY, figures, load, place
+from bench.results import HEAVY, figures, place
 
 HEAD = (
     *("way", "transform", "wall s", "wall / raw", "rows/s", "MB/s", "CPU s"),
@@ -25,6 +26,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def everything(results: dict[str, Any]) -> str:
     """The whole report."""
     parts = ["# What was measured", note(results), "## Wall time over that of the raw pipe", summary(results)]
+    parts += remarks(results)
     for match in results["matches"]:
         title = f"## {match['name']}: {match['title']}"
         parts += [
@@ -32,7 +34,6 @@ def everything(results: dict[str, Any]) -> str:
             f"{match['rows']:,} rows, {match['bytes'] / 1e6:,.0f} MB of binary COPY.",
             detail(match),
         ]
-        parts += absent(match)
     return "\n\n".join(parts) + "\n"
 
 
@@ -73,6 +74,24 @@ def summary(results: dict[str, Any]) -> str:
             cells.append(_cell(match, way))
         rows.append([f"**{title}**" if name.startswith("copypump") else title, *cells])
     return table(["way", *(match["name"] for match in matches)], rows)
+
+
+def remarks(results: dict[str, Any]) -> list[str]:
+    """Who is missing, fails or loses values: why, and in which workloads if not in all."""
+    said = []
+    for word, key in (("Missing", "missing"), ("Fails", "failed"), ("Loses values", "fault")):
+        found: dict[tuple[str, str], list[str]] = {}
+        for match in results["matches"]:
+            for way in match["ways"]:
+                if way[key]:
+                    found.setdefault((way["title"], way[key]), []).append(match["name"])
+        texts = []
+        for (title, reason), names in found.items():
+            where = "" if len(names) == len(results["matches"]) else f" in {', '.join(names)}"
+            texts.append(f"{title}{where} ({shorten(reason, 160, placeholder=' ...')})")
+        if texts:
+            said.append(f"{word}: {'; '.join(texts)}.")
+    return said
 
 
 def _names(results: dict[str, Any]) -> list[tuple[str, str]]:
@@ -152,49 +171,32 @@ def detail(match: dict[str, Any]) -> str:
     return table(HEAD, [cells for _, _, cells in rows])
 
 
-def absent(match: dict[str, Any]) -> list[str]:
-    """The peers that took no part, with why."""
-    missing = [f"{way['title']} ({way['missing']})" for way in match["ways"] if way["missing"]]
-    return [f"Missing: {'; '.join(missing)}."] if missing else []
-
-
-# The README's part -----------------------------------------------------------------------------------------
-
-BEGIN, END = "<!-- figures -->\n", "<!-- /figures -->"
-
-
-def renewed(text: str) -> str:
-    """The README with its figures as bench/results has them (FileNotFoundError: it has none)."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{_figures()}\n\n{END}{after}"
-
-
-def _figures() -> str:
-    results = load(FOLDER / "results.json")
-    pictures = FOLDER.relative_to(ROOT)
-    parts = [
-        "Wall time over that of the raw pipe, two `psql` piped into each other:",
-        summary(results),
-        note(results),
-        f"![How fast rows arrive]({pictures}/throughput.png)",
-        f"![What a GB costs the client]({pictures}/cpu.png)",
-        f"![Memory while rows move]({pictures}/memory.png)",
-        f"All figures are in [report.md]({pictures}/report.md).",
+def started(made: dict[str, Any]) -> str:
+    """How soon copypump is at work, beside what it shall stay within."""
+    rows = [
+        [each["what"], each["of"], spread(each["seconds"]), f"{each['bar']:g}"] for each in made["measures"]
     ]
-    bars = load(BARS / "results.json") if (BARS / "results.json").exists() else results
-    parts += ["Copypump beside the raw pipe alone:", ours(bars)]
-    if bars is not results:
-        parts.append(note(bars))
-    if (FOLDER / "exact.json").exists():
-        exact = load(FOLDER / "exact.json")
-        parts += [
-            "What arrives of values in the corners of their types: all of them exactly, others in their place without"
-            " a word, or an error. Copypump with a transform reads every value into Arrow and writes it anew; what it"
-            " cannot hold there it refuses, naming column and row, and without reading the column the value passes.",
-            exactness(exact),
-        ]
-    if (FOLDER / "scaling.json").exists():
-        scaled = load(FOLDER / "scaling.json")
-        parts += [f"![How costs grow]({pictures}/scaling.png)", f"{place(scaled)}."]
-    return "\n\n".join(parts)
+    return table(["copypump", "of", "seconds", "shall stay within"], rows)
+
+
+def arrow(made: dict[str, Any]) -> str:
+    """Tables into Arrow and back, by copypump and by ADBC."""
+    rows = []
+    for each in made["streams"]:
+        cells = [f"{each['workload']}, {each['direction']}", each["way"]]
+        if each["missing"]:
+            rows.append([*cells, "", "", "", "", f"missing: {each['missing']}"])
+            continue
+        beside = next(
+            other["cpu"]
+            for other in made["streams"]
+            if other["way"] == "copypump"
+            and (other["workload"], other["direction"]) == (each["workload"], each["direction"])
+        )
+        ratio = median(one / other for one, other in zip(each["cpu"], beside, strict=True))
+        rows.append([
+            *cells, spread(each["wall"]), f"{each['bytes'] / median(each['wall']) / 1e6:,.0f}",
+            f"{median(each['cpu']) / each['values'] * 1e9:.1f}", f"{ratio:.2f}", each["remark"],
+        ])  # fmt: skip
+    head = ("stream", "way", "wall s", "MB/s", "client CPU ns a value", "CPU / copypump's", "remark")
+    return table(head, rows)

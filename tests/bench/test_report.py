@@ -4,57 +4,12 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bench import report, results
-from bench.measure import ROOT
-from bench.report import detail, everything, summary
+from bench.report import arrow, detail, everything, remarks, started, summary
 from bench.results import figures, load, save
-
-START = {"wall": 0.2, "user": 0.1, "system": 0.0, "memory": 20.0}
-
-
-def cost(wall: float, cpu: float, memory: float = 30.0) -> dict[str, float]:
-    return {"wall": wall, "user": cpu, "system": 0.0, "memory": memory}
-
-
-def way(name: str, **other: Any) -> dict[str, Any]:
-    return {
-        "name": name, "title": name.title(), "how": "", "ours": name.startswith("copypump"), "transforms": True,
-        "version": "1", "rows": 1000, "missing": None, "failed": None, "fault": None, "start": START,
-        "costs": [cost(1.0, 0.5), cost(2.0, 0.5)], "samples": [[0.0, 1.0], [0.5, 30.0]],
-    } | other  # fmt: skip
-
-
-MATCH = {
-    "name": "W1",
-    "title": "people: of all ages; a year older",
-    "rows": 1000,
-    "bytes": 2_000_000,
-    "ways": [
-        way("raw", transforms=False),
-        way("copypump", costs=[cost(1.1, 0.4, 99.0), cost(2.4, 0.4)]),
-        way("slow", rows=100, costs=[cost(1.2, 0.6), None]),
-        way("lossy", fault="other values in name", costs=[cost(3.0, 1.0), None]),
-        way("absent", missing="slow is not installed", costs=[], samples=[]),
-        way("broken", failed="error: no", costs=[], samples=[]),
-    ],
-}
-
-RESULTS: dict[str, Any] = {
-    "made": "2026-01-02T03:04:05+00:00",
-    "machine": {"processor": "A machine", "cores": "2", "memory": "24 GB", "system": "Linux 6.1"},
-    "load": 0.5,
-    "source": {"server_version": "16.1 (x)", "fsync": "off", "way": "Unix socket"},
-    "target": {"server_version": "18.1", "fsync": "off", "way": "Unix socket"},
-    "embedded": True,
-    "environment": {"copypump": "1", "pyarrow": "2", "numpy": "3", "pandas": None},
-    "scale": 0.1,
-    "turns": {"ours": 2, "peers": 0},
-    "matches": [MATCH],
-}
+from tests.bench.example import MATCH, RESULTS, STARTED, STREAMS
 
 
 def test_ratios_are_taken_turn_by_turn() -> None:
@@ -108,46 +63,26 @@ def test_json_comes_back_as_it_was(tmp_path: Path) -> None:
     assert load(tmp_path / "a" / "results.json") == RESULTS
 
 
-def test_the_readme_has_the_figures_of_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "FOLDER", report.ROOT / "bench" / "no-results")
-    with pytest.raises(FileNotFoundError):
-        report.renewed(f"a {report.BEGIN} old {report.END} z")
-    monkeypatch.setattr(report, "ROOT", tmp_path)
-    monkeypatch.setattr(report, "FOLDER", tmp_path / "bench" / "results")
-    monkeypatch.setattr(report, "BARS", tmp_path / "bench" / "results" / "bars")
-    save(RESULTS, tmp_path / "bench" / "results" / "results.json")
-    text = report.renewed(f"a\n{report.BEGIN}old\n{report.END}\nz\n")
-    assert text.startswith("a\n<!-- figures -->\n")
-    assert text.endswith("<!-- /figures -->\nz\n")
-    assert "old" not in text.replace("older", "")
-    assert summary(RESULTS) in text
-    assert "(bench/results/throughput.png)" in text
-    save({**RESULTS, "scale": 1.0}, tmp_path / "bench" / "results" / "bars" / "results.json")
-    assert "Scale 1;" in report.renewed(text)
-
-
-def test_the_readme_is_up_to_date() -> None:
-    if not (results.FOLDER / "results.json").exists():
-        pytest.skip("no results are there")
-    text = (ROOT / "README.md").read_text()
-    assert report.renewed(text) == text, "run: python -m bench readme"
-
-
-def test_charts_are_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="it comes with the extra bench")
-    from bench.charts import draw
-
-    many = copy.deepcopy(RESULTS)
-    many["matches"] += [{**copy.deepcopy(MATCH), "name": name} for name in ("W2", "W3")]
-    save(many, tmp_path / "results.json")
-    point = {"sweep": "", "way": "copypump", "x": 1e5, "rows": 100, "wall": 1.0, "cpu": 0.5, "start_cpu": 0.1}
-    point |= {"memory": 50.0, "samples": [[0.0, 1.0], [1.0, 2.0]]}
-    points = [
-        {**point, "sweep": name, "x": x}
-        for name in ("rows", "batches", "columns", "wire")
-        for x in (1e5, 1e6)
+def test_what_is_everywhere_the_same_is_said_once() -> None:
+    other = {**copy.deepcopy(MATCH), "name": "W2"}
+    other["ways"][3]["fault"] = None
+    assert remarks({**RESULTS, "matches": [MATCH, other]}) == [
+        "Missing: Absent (slow is not installed).",
+        "Fails: Broken (error: no).",
+        "Loses values: Lossy in W1 (other values in name).",
     ]
-    save({**RESULTS, "points": points}, tmp_path / "scaling.json")
-    drawn = list(draw(tmp_path))
-    assert [path.name for path in drawn] == ["throughput.png", "memory.png", "cpu.png", "scaling.png"]
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_starts_stand_beside_what_they_shall_stay_within() -> None:
+    assert started(STARTED).splitlines()[2] == "| copypump --help | wall | 0.20 (0.10 - 0.30) | 0.3 |"
+
+
+def test_streams_have_a_row_each() -> None:
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in arrow(STREAMS).splitlines()[2:]]
+    assert [row[:2] for row in rows] == [
+        ["W1, read", "copypump"],
+        ["W1, read", "ADBC"],
+        ["W1, write", "ADBC"],
+    ]
+    assert [row[5] for row in rows] == ["1.00", "3.50", ""]
+    assert [row[6] for row in rows] == ["", "as text: price", "missing: no driver"]
