@@ -9,8 +9,30 @@ from pathlib import Path
 
 import pytest
 
+from bench.codec import ROWS
 from bench.peers.table import Places
 from bench.servers import Pair, servers
+from bench.told import Told
+
+TOLD = pytest.StashKey[Told]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin with nothing said."""
+    config.stash[TOLD] = Told()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show what was said."""
+    for heading, text in config.stash[TOLD].pages():
+        terminalreporter.section(heading)
+        terminalreporter.write_line(text)
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest) -> Told:
+    """Where a bench says what its times do not."""
+    return request.config.stash[TOLD]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("copypump bench")
     group.addoption("--scale", type=float, default=0.02, help="1: 10,000,000 people, TPC-H scale 1")
     group.addoption("--rounds", type=int, default=2, help="counted runs of each way, each after a raw pipe's")
+    group.addoption("--codec-rows", type=int, default=ROWS, help="of each block that is decoded and encoded")
     group.addoption("--src", help="the source's DSN (default: an embedded server)")
     group.addoption("--dst", help="the target's DSN (default: an embedded server)")
     group.addoption("--workload", action="append", help="only this one; repeatable")

@@ -10,10 +10,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.jobs import WORKERS, WORKLOADS_OF_JOBS, Sizes, measure, tables
 from bench.peers.table import Places
 from bench.servers import Pair
+from bench.told import Told
 
 
 def test_jobs(
-    benchmark: BenchmarkFixture, request: pytest.FixtureRequest, pair: Pair, places: Places
+    benchmark: BenchmarkFixture, request: pytest.FixtureRequest, told: Told, pair: Pair, places: Places
 ) -> None:
     """All of it once; the figures are in the extra information."""
     scale = request.config.getoption("--scale")
@@ -21,5 +22,5 @@ def test_jobs(
     made = benchmark.pedantic(work, rounds=1)
     assert [each["name"] for each in made["jobs"]] == list(WORKLOADS_OF_JOBS)
     assert [len(each["busy"]) for each in made["skew"]] == list(WORKERS[1:])
-    assert list(tables(made))
+    told.page("jobs", "\n".join(tables(made)))
     benchmark.extra_info["jobs"] = made
