@@ -4,8 +4,9 @@
     python -m bench indexes --src DSN --dst DSN --rows 1000000 --there 0 --there 1000000
 
 A primary key in the order in which rows come, an index on text in no order, and one on a date of 5,000 days.
-Both ways are one transaction by one worker. The table `indexed` is made on both sides, on the target with as
-many rows as shall be there, whose indexes are then made and vacuumed; what it holds at the end is compared.
+Both ways are one transaction by one worker. The table `indexed` of the bench's schema is made on both sides, on the
+target with as many rows as shall be there, whose indexes are then made and vacuumed; what it holds at the end is
+compared.
 """
 
 from __future__ import annotations
@@ -14,25 +15,28 @@ import time
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-import psycopg
-
 import copypump
+from bench import making
+from bench.compare import connect
 from bench.measure import spread
 from bench.modes import digest
+from bench.workloads import SCHEMA
 
-TABLE = "indexed"
+NAME = "indexed"
+TABLE = f"{SCHEMA}.{NAME}"
 DDL = f"CREATE TABLE {TABLE} (id bigint NOT NULL, name text, born date, score float8)"
 FILL = f"""INSERT INTO {TABLE} SELECT i, md5(i::text), '2000-01-01'::date + (hashint8(i) %% 5000), i * 0.5
     FROM generate_series(%s::bigint, %s::bigint) AS i"""
-INDEXES = f"""ALTER TABLE {TABLE} ADD CONSTRAINT {TABLE}_key PRIMARY KEY (id);
-    CREATE INDEX {TABLE}_name ON {TABLE} (name);
-    CREATE INDEX {TABLE}_born ON {TABLE} (born)"""
+INDEXES = f"""ALTER TABLE {TABLE} ADD CONSTRAINT {NAME}_key PRIMARY KEY (id);
+    CREATE INDEX {NAME}_name ON {TABLE} (name);
+    CREATE INDEX {NAME}_born ON {TABLE} (born)"""
 WAYS = ("keep", "rebuild")
 
 
 def prepare(dsn: str, first: int, last: int) -> None:
     """Make the table anew, with the rows from `first` to `last`."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with connect(dsn) as connection:
+        making.schema(connection)
         connection.execute(f"DROP TABLE IF EXISTS {TABLE}".encode())
         connection.execute(DDL.encode())
         connection.execute(FILL.encode(), [first, last])

@@ -8,7 +8,7 @@ source with a server-side cursor, and sends each 1,000 rows by psycopg's execute
 goes through libpq's pipeline mode by itself; with --slow also as drivers without one do it, of which each row
 waits for the answer to the one before. In each turn the statements of the merge run once more by themselves, on
 rows that are on the target already: no way to the same end is faster than what the server needs for them, and
-"floor" is their share of copypump's time. Prints Markdown. The table `merged` is made on both
+"floor" is their share of copypump's time. Prints Markdown. The table `merged` of the bench's schema is made on both
 sides, and what the target holds at the end is compared.
 """
 
@@ -25,10 +25,14 @@ import psycopg
 from psycopg import sql
 
 import copypump
+from bench import making
+from bench.compare import connect
 from bench.measure import spread
+from bench.workloads import SCHEMA
 from copypump.engine import api
 
-TABLE = "merged"
+NAME = "merged"
+TABLE = f"{SCHEMA}.{NAME}"
 DDL = f"CREATE TABLE {TABLE} (id bigint PRIMARY KEY, name text, born date, score float8, note text)"
 # In no order, as rows arrive from the world; every second one stands on the target already.
 SOURCE = f"""INSERT INTO {TABLE} SELECT i, 'person ' || i, '2000-01-01'::date + (i %% 5000)::int, i * 0.5, md5(i::text)
@@ -49,7 +53,7 @@ def executemany(src: str, dst: str, mode: str, *, pipeline: bool = True) -> None
     """What a program would do without us."""
     order = COLUMNS if mode == "upsert" else (*COLUMNS[1:], "id")
     query = sql.SQL("SELECT {} FROM {}").format(
-        sql.SQL(", ").join(map(sql.Identifier, order)), sql.Identifier(TABLE)
+        sql.SQL(", ").join(map(sql.Identifier, order)), sql.Identifier(SCHEMA, NAME)
     )
     with psycopg.connect(src) as source, psycopg.connect(dst) as target, source.cursor("rows") as rows:
         rows.execute(query)
@@ -76,7 +80,9 @@ def merge_alone(src: str, dst: str, mode: str) -> float:
     """Seconds of the server for what copypump says to it once all rows are staged, from ANALYZE to COMMIT."""
     loading = api.plan(src, dst, table=TABLE, mode=mode, key=["id"]).loading
     names = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-    out = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT BINARY)").format(names, sql.Identifier(TABLE))
+    out = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT BINARY)").format(
+        names, sql.Identifier(SCHEMA, NAME)
+    )
     with psycopg.connect(src) as source, psycopg.connect(dst) as target:
         for statement in loading.before:
             target.execute(statement.encode())
@@ -92,7 +98,8 @@ def merge_alone(src: str, dst: str, mode: str) -> float:
 
 def prepare(dsn: str, fill: str, rows: int) -> None:
     """Make the table anew."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with connect(dsn) as connection:
+        making.schema(connection)
         connection.execute(f"DROP TABLE IF EXISTS {TABLE}".encode())
         connection.execute(DDL.encode())
         connection.execute(fill.encode(), [rows])

@@ -6,7 +6,7 @@
 All go into an empty table with a primary key, a CHECK and a foreign key, in one transaction by one worker:
 good rows to abort and to reject, and rows of which one in a hundred, spread evenly, breaks the CHECK, names no
 parent, repeats an earlier key, or lacks what is NOT NULL. Prints Markdown. The tables `load`, `load_bad` and
-`load_parent` are made anew, and what the target holds at the end is counted.
+`load_parent` of the bench's schema are made anew, and what the target holds at the end is counted.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ from statistics import median
 import psycopg
 
 import copypump
+from bench import making
+from bench.compare import connect
 from bench.measure import spread
+from bench.workloads import SCHEMA
 
+LOAD, LOAD_BAD, PARENT = (f"{SCHEMA}.{name}" for name in ("load", "load_bad", "load_parent"))
 BAD_EVERY = 100
 PARENTS = 1000
 COLUMNS = "id bigint{key}, parent int{parent}, age int{age}, name text{name}, note text"
@@ -36,15 +40,16 @@ KIND = f"CASE WHEN i %% {BAD_EVERY} = 0 THEN i / {BAD_EVERY} %% 4 END"
 
 # What is loaded, and with which options.
 WAYS: dict[str, tuple[str, str]] = {
-    "abort, no bad rows": ("load", "abort"),
-    "reject, no bad rows": ("load", "reject"),
-    "reject, 1% bad rows": ("load_bad", "reject"),
+    "abort, no bad rows": (LOAD, "abort"),
+    "reject, no bad rows": (LOAD, "reject"),
+    "reject, 1% bad rows": (LOAD_BAD, "reject"),
 }
 
 
 def execute(dsn: str, *statements: str, rows: int | None = None) -> None:
     """Run statements, each by itself."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with connect(dsn) as connection:
+        making.schema(connection)
         for statement in statements:
             connection.execute(statement.encode(), None if rows is None else [rows])
 
@@ -52,7 +57,7 @@ def execute(dsn: str, *statements: str, rows: int | None = None) -> None:
 def fill(src: str, rows: int) -> None:
     """Make the source's tables."""
     plain = COLUMNS.format(key="", parent="", age="", name="")
-    for table, select in (("load", GOOD), ("load_bad", BAD)):
+    for table, select in ((LOAD, GOOD), (LOAD_BAD, BAD)):
         execute(src, f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({plain})")
         series = f"(SELECT i, {KIND} AS kind FROM generate_series(1, %s) AS i) AS n"
         execute(src, f"INSERT INTO {table} {select} FROM {series}", rows=rows)
@@ -62,15 +67,15 @@ def fill(src: str, rows: int) -> None:
 def prepare(dst: str) -> None:
     """Make the target anew."""
     checked = COLUMNS.format(
-        key=" PRIMARY KEY", parent=" REFERENCES load_parent", age=" CHECK (age >= 0)", name=" NOT NULL"
+        key=" PRIMARY KEY", parent=f" REFERENCES {PARENT}", age=" CHECK (age >= 0)", name=" NOT NULL"
     )
     execute(
         dst,
-        "DROP TABLE IF EXISTS load",
-        "DROP TABLE IF EXISTS load_parent",
-        "CREATE TABLE load_parent (id int PRIMARY KEY)",
-        f"INSERT INTO load_parent SELECT generate_series(0, {PARENTS - 1})",
-        f"CREATE TABLE load ({checked})",
+        f"DROP TABLE IF EXISTS {LOAD}",
+        f"DROP TABLE IF EXISTS {PARENT}",
+        f"CREATE TABLE {PARENT} (id int PRIMARY KEY)",
+        f"INSERT INTO {PARENT} SELECT generate_series(0, {PARENTS - 1})",
+        f"CREATE TABLE {LOAD} ({checked})",
         "CHECKPOINT",
     )
 
@@ -79,11 +84,11 @@ def measured(src: str, dst: str, table: str, on_error: str, rows: int) -> float:
     """Wall seconds, once what is there was counted."""
     prepare(dst)
     start = time.perf_counter()
-    report = copypump.pump(src, dst, table=table, into="load", mode="append", on_error=on_error)
+    report = copypump.pump(src, dst, table=table, into=LOAD, mode="append", on_error=on_error)
     seconds = time.perf_counter() - start
-    rejected = rows // BAD_EVERY if table == "load_bad" else 0
+    rejected = rows // BAD_EVERY if table == LOAD_BAD else 0
     with psycopg.connect(dst) as connection:
-        landed = connection.execute("SELECT count(*) FROM load").fetchall()
+        landed = connection.execute(f"SELECT count(*) FROM {LOAD}".encode()).fetchall()
     if landed != [(rows - rejected,)] or report.tally.rejected != rejected:
         raise RuntimeError(f"{landed} rows landed, and {report.tally.rejected:,} were rejected")
     return seconds

@@ -46,6 +46,35 @@ def test_scaling(pair: Pair, tmp_path: Path) -> None:
     call("bench", "scaling", *words, "--out", str(tmp_path))
     points = load(tmp_path / "scaling.json")["points"]
     assert [(point["way"], point["x"]) for point in points] == [("psql | psql", 500), ("copypump", 500)]
+    assert "From 500 to 500 rows" in (tmp_path / "scaling.md").read_text()
+
+
+def test_start(pair: Pair, tmp_path: Path) -> None:
+    words = ["--src", pair.src, "--dst", pair.dst, "--scale", "0.0002", "--runs", "2", "--out", str(tmp_path)]
+    done = call("bench", "start", *words)
+    measures = load(tmp_path / "start.json")["measures"]
+    assert [(each["bar"], len(each["seconds"])) for each in measures] == [
+        (0.3, 2),  # help
+        *[(1.0, 2), (0.6, 2)] * 2,  # the first row and no rows, through a transform and without one
+    ]
+    assert all(seconds > 0 for each in measures for seconds in each["seconds"])
+    assert "| copypump --help | wall |" in done.stdout
+
+
+def test_arrow(pair: Pair, tmp_path: Path) -> None:
+    words = ["--src", pair.src, "--dst", pair.dst, "--scale", "0.0002", "--runs", "1", "--out", str(tmp_path)]
+    done = call("bench", "arrow", *words)
+    for each in load(tmp_path / "arrow.json")["streams"]:
+        if each["way"] == "copypump":
+            assert (each["missing"], each["remark"], len(each["wall"])) == (None, "", 1)
+    assert "| W2, write | ADBC |" in done.stdout
+
+
+def test_jobs(pair: Pair, tmp_path: Path) -> None:
+    words = ["--src", pair.src, "--dst", pair.dst, "--scale", "0.0002", "--runs", "1", "--out", str(tmp_path)]
+    done = call("bench", "jobs", *words)
+    assert [each["name"] for each in load(tmp_path / "jobs.json")["jobs"]] == ["W1", "W2"]
+    assert "| 4 workers |" in done.stdout
 
 
 def test_indexes(pair: Pair) -> None:
@@ -53,6 +82,19 @@ def test_indexes(pair: Pair) -> None:
     lines = call("bench", "indexes", "--src", pair.src, "--dst", pair.dst, *sizes).stdout.splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[-2:]]
     assert [(row[0], row[-1]) for row in cells] == [("0", "yes"), ("700", "yes")]
+
+
+def test_modes(pair: Pair) -> None:
+    words = ["--src", pair.src, "--dst", pair.dst, "--rows", "500", "--runs", "1", "--slow"]
+    cells = [line.split("|")[1:-1] for line in call("bench.modes", *words).stdout.splitlines()[4:]]
+    assert [(row[0].strip(), row[-1].strip()) for row in cells] == [("upsert", "yes")] * 2 + [
+        ("update", "yes")
+    ] * 2
+
+
+def test_rejects(pair: Pair) -> None:
+    words = ["--src", pair.src, "--dst", pair.dst, "--rows", "1000", "--runs", "1"]
+    assert "| reject, 1% bad rows |" in call("bench.rejects", *words).stdout
 
 
 def test_peers() -> None:
