@@ -101,6 +101,8 @@ def _of_rows(points: Points) -> str:
 
 def _of_batches(points: Points) -> str:
     best = min(points, key=cpu_a_row)
+    if cpu_a_row(best) <= 0:
+        return "The sweep of batch sizes had too few rows to tell them apart: starts differ by more."
     text = (
         f"Of the batch sizes from {binary(points[0]['x'])} to {binary(points[-1]['x'])}, {binary(best['x'])} takes the"
         f" least client CPU, {cpu_a_row(best):.2f} \u00b5s a row of lineitem, and {best['memory']:,.0f} MB of memory at most"

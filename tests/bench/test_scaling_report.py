@@ -22,6 +22,12 @@ def test_the_default_that_the_sweep_shows_is_told_so() -> None:
     assert sentence.endswith("at most: it is the default.")
 
 
+def test_what_is_within_the_noise_of_starts_is_not_told_as_a_result() -> None:
+    points = [{**each, "cpu": 0.1} for each in SCALED["points"] if each["sweep"] == "batches"]
+    (sentence,) = sentences({**SCALED, "points": points})
+    assert "too few rows" in sentence
+
+
 def test_the_report_has_a_table_for_each_sweep() -> None:
     text = everything(SCALED)
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
