@@ -19,7 +19,7 @@ from copypump.errors import UsageError
 
 # Client CPU over 2,000,000 rows of TPC-H lineitem through a transform, in turn: 4.3 s at 256 kB, 3.5 at
 # 512 kB, 3.1 at 1 MB, 2.7 at 2 MB, 2.9 at 4 MB. Smaller ones pay Python's price per batch, larger ones leave
-# the cache.
+# the cache. `python -m bench scaling --sweep batches` measures it anew, and says which takes the least.
 DEFAULT_BATCH_BYTES = 2 << 20
 DEFAULT_BATCH_ROWS = 65_536
 MAX_BATCH_BYTES = 1 << 30
