@@ -1,6 +1,7 @@
 """`python -m tests.faults --schedules 200 --seed 1`: random schedules of faults, a line each.
 
-`--every` instead puts each fault at each step of a run, in the ways that are named, or the one of them.
+`--every` instead puts each fault at each step of a run. `--ways` names the ways in which the runs go: by default
+any, and one with `--every`.
 """
 
 from __future__ import annotations
@@ -98,19 +99,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--schedules", type=int, help="how many; by default 200, or all of --every")
     parser.add_argument("--seed", type=int, default=1, help="that of the first; the others follow it")
+    parser.add_argument("--every", action="store_true", help="each fault at each step")
     parser.add_argument(
-        "--every", nargs="*", choices=sorted(WAYS), metavar="WAY", help=", ".join(sorted(WAYS))
+        "--ways", nargs="+", choices=sorted(WAYS), metavar="WAY", help=", ".join(sorted(WAYS))
     )
     parser.add_argument("--from", type=int, default=1, dest="first", help="of --every, the first to do")
     parser.add_argument("--jobs", type=int, default=1, help="how many at once, each on servers of its own")
     given = parser.parse_args()
     # A shell lets what it starts in the background ignore Ctrl-C, and that would be inherited.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if given.every is None:
-        seeds = range(given.seed, given.seed + (given.schedules or 200))
-        named = [(f"seed {seed}", at_random(seed)) for seed in seeds]
+    if given.every:
+        named = list(_every(given.ways or ["empty-key"]))[given.first - 1 :][: given.schedules]
     else:
-        named = list(_every(given.every or ["empty-key"]))[given.first - 1 :][: given.schedules]
+        seeds = range(given.seed, given.seed + (given.schedules or 200))
+        named = [(f"seed {seed}", at_random(seed, given.ways or WAYS)) for seed in seeds]
     runner = Runner()
     try:
         with ThreadPoolExecutor(given.jobs) as executor:

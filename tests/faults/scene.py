@@ -24,14 +24,23 @@ from tests.servers import SystemServer, sql
 
 ROOT = Path(__file__).parents[2]
 # The steps of a run, as the target's server is told of them: what a chunk and each phase begins and ends with,
-# and a resume.
+# what takes indexes and constraints away and makes them again (in quotes, that is only noted), and a resume.
 STEPS = re.compile(
-    rb'UPDATE "copypump"\.runs SET epoch|INSERT INTO "copypump"\.(?:chunks|steps)|COPY [^\0]{1,300}? FROM STDIN|COMMIT(?=\0)',
+    rb'UPDATE "copypump"\.runs SET epoch|INSERT INTO "copypump"\.(?:chunks|steps)|COPY [^\0]{1,300}? FROM STDIN|COMMIT(?=\0)'
+    rb'|(?<!")(?:DROP INDEX|CREATE (?:UNIQUE )?INDEX (?!ON )|ALTER TABLE [^ \0]{1,150} (?:ADD|DROP) CONSTRAINT)',
     re.DOTALL,
 )
+# What the target has, beside rows: its own indexes and constraints, and foreign keys to it.
+DEFINITIONS = """
+SELECT pg_get_indexdef(indexrelid), indisvalid, indisclustered, obj_description(indexrelid, 'pg_class')
+  FROM pg_index WHERE indrelid = 'people'::regclass
+UNION ALL
+SELECT format('%s: %I: %s', conrelid::regclass, conname, pg_get_constraintdef(oid)), convalidated, NULL,
+       obj_description(oid, 'pg_constraint')
+  FROM pg_constraint WHERE 'people'::regclass IN (conrelid, confrelid)"""
+TABLES = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND oid >= 16384"
 
-
-LEDGER = {f"copypump.{name}" for name in ("runs", "chunks", "steps", "rejects")}
+LEDGER = {(f"copypump.{name}",) for name in ("runs", "chunks", "steps", "rejects")}
 
 
 class Moment(NamedTuple):
@@ -135,7 +144,8 @@ class Scene:
     """One source and one target database, and the processes that copy between them.
 
     With `tight`, the target's lies on a small disk. `expected` are the rows that the target is to hold in the
-    end, and `rejected` the ids of those that it is to refuse: as the source is now.
+    end, and `rejected` the ids of those that it is to refuse: as the source is now. Its `definitions` and
+    `tables` are to be what they were before.
     """
 
     def __init__(self, source: SystemServer, target: SystemServer, way: Way, *, tight: bool = False) -> None:
@@ -169,6 +179,8 @@ class Scene:
             sql(self.dsns["target"], SOURCE)
             if self.way.before:
                 sql(self.dsns["target"], self.way.before)
+            self.definitions = sql(self.dsns["target"], DEFINITIONS)
+            self.tables = sql(self.dsns["target"], TABLES)
             for server in self.servers.values():
                 server.execute("CHECKPOINT")  # no crash takes along what stands here before a run begins
             self._stack = stack.pop_all()
@@ -277,15 +289,16 @@ class Scene:
             wait_until(lambda: not server.sessions(name), f"sessions are left on the {side}", PROMPT)  # noqa: B023
 
     def check(self) -> None:
-        """The tables are what they must be, as multisets, and so are the rejects; no session is left."""
+        """The tables are what they must be, as multisets, and so are the rejects; nothing of the run is left."""
         self.check_sessions()
         target = self.dsns["target"]
         _compare("rows", self.expected, sql(target, self.way.found))
         if self.way.rejected:
             found = sql(target, "SELECT (row ->> 'id')::int FROM copypump.rejects WHERE run = 'it'")
             _compare("rejects", self.rejected, found)
-        tables = sql(target, "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND oid >= 16384")
-        left = {name for (name,) in tables} - {"people", *LEDGER}
+        found = sql(target, DEFINITIONS)
+        assert Counter(found) == Counter(self.definitions), f"{found} instead of {self.definitions}"
+        left = set(sql(target, TABLES)) - set(self.tables) - LEDGER
         assert not left, f"tables of the run are left: {left}"
 
 

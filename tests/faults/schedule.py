@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tests.faults.faults import FAULTS, SOURCE, TARGET, Fault, Hit
 from tests.faults.patience import PATIENCE
 from tests.faults.scene import Moment, Process, Scene
-from tests.faults.ways import CHUNKS, WAYS
+from tests.faults.ways import CHUNKS, WAYS, Way
 from tests.servers import SystemServer
 
 Servers = tuple[SystemServer, SystemServer]
@@ -38,22 +38,22 @@ class Told:
         self.text += f" {text}" if self.text else text
 
 
-def at_random(seed: int) -> Schedule:
+def at_random(seed: int, ways: Iterable[str] = WAYS) -> Schedule:
     """One to three faults; later ones come sooner, as less is left to do."""
     choice = random.Random(seed)
-    way = choice.choice(sorted(WAYS))
+    way = choice.choice(sorted(ways))
     fitting = sorted(name for name, fault in FAULTS.items() if fault.fits(WAYS[way]))
     names = choice.choices(fitting, k=choice.choice((1, 1, 2, 3)))
-    return Schedule(way, tuple((name, _moment(choice, done)) for done, name in enumerate(names)))
+    return Schedule(way, tuple((name, _moment(choice, WAYS[way], done)) for done, name in enumerate(names)))
 
 
-def _moment(choice: random.Random, done: int) -> Moment:
+def _moment(choice: random.Random, way: Way, done: int) -> Moment:
     share = 1 / (1 + done) ** 2
     bytes_ = choice.randrange(10_000, int(600_000 * share))
     return choice.choice(
         (
-            Moment(step=choice.randrange(1, int(3 * CHUNKS * share) + 2)),
-            Moment(step=choice.randrange(1, int(3 * CHUNKS * share) + 2)),
+            Moment(step=choice.randrange(1, int(way.steps * share) + 2)),
+            Moment(step=choice.randrange(1, int(way.steps * share) + 2)),
             Moment(source_bytes=bytes_),
             Moment(target_bytes=bytes_),
         )

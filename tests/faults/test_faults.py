@@ -1,4 +1,4 @@
-"""Each step of a run once, with the kinds of faults in turn, and random schedules.
+"""Each step of a run once, with the kinds of faults in turn; ends that are long; and random schedules.
 
 `python -m tests.faults` does more of these.
 """
@@ -35,6 +35,14 @@ FOUND = {
     ),
 }
 
+# After the chunks, what was dropped is made again, or a new table is made ready: a step or two of each.
+ENDS = [
+    Schedule("rebuild-ctid", (("restart-the-target", Moment(53)),)),
+    Schedule("rebuild-key", (("kill-copypump", Moment(45)),)),
+    Schedule("rebuild-upsert", (("lose-the-answer-here", Moment(39)),)),
+    Schedule("replace-reject", (("kill-a-writer", Moment(57)),)),
+]
+
 SEEDS = range(2000, 2020)
 
 
@@ -55,7 +63,7 @@ def test_the_steps_of_a_run(servers: Servers) -> None:
     assert kinds == {b"INSERT": 11, b"COPY": 10, b"COMMIT": 13}
 
 
-@pytest.mark.parametrize("schedule", in_turn(), ids=str)
+@pytest.mark.parametrize("schedule", [*in_turn(), *ENDS], ids=str)
 def test_each_step_and_each_fault(servers: Servers, schedule: Schedule) -> None:
     told = carry_out(schedule, *servers)
     assert told.hits == 1, told.text
