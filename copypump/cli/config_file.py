@@ -10,12 +10,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import click
+from msgspec import Struct, field
 
 from copypump.errors import UsageError
 
@@ -33,8 +33,7 @@ _QUOTES = re.compile(r"""\"{3}|'{3}""")
 _PASSWORDS = re.compile(r"password\s*=|://[^/?#\s@]*:[^/?#\s]*@", re.IGNORECASE)
 
 
-@dataclass(slots=True)
-class Loaded:
+class Loaded(Struct):
     """What a file says of one run: values for click, and where each stands, by the parameter's name.
 
     `run` is the NAME of the [run.NAME] that they are from; None of the defaults alone.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from copypump.cli import logs, options, output
 from copypump.cli.progress import display
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 TRANSFORMS = "copypump.cli.demo_transforms"
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(Struct, frozen=True):
     """One job. `expected` is, by column of the target, an SQL expression over `origin` on the source."""
 
     title: str

@@ -11,11 +11,11 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from copypump.cli import logs
 from copypump.errors import CopypumpError, ExitCode, OutcomeUnknownError, Terminated, printable
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 160
 
 
-@dataclass(slots=True)
-class Face:
+class Face(Struct):
     """How this process speaks, as its options say."""
 
     debug: bool = False

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from copypump.cli import logs, options, output
 from copypump.cli.configured import Configured, keys_of
@@ -80,8 +80,7 @@ def run(
 KEYS = keys_of(run)
 
 
-@dataclass(slots=True)
-class Said:
+class Said(Struct):
     """What a command shows of its run, and has to tell at its end."""
 
     shown: Display

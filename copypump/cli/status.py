@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import to_builtins
 
 from copypump.cli import options, output
 from copypump.cli.configured import OnRun
@@ -27,7 +27,7 @@ def status(run: str, dst: str, ledger_schema: str, as_json: bool) -> None:
 
     found = history.status(run, dst, ledger_schema)
     if as_json:
-        values = asdict(found)
+        values = to_builtins(found)
         output.result(json.dumps(values.pop("state") | values, indent=2))
         return
     output.result(printable("\n".join(_lines(found))))

@@ -6,15 +6,14 @@ them. Type oids below `FIRST_OWN_OID` mean the same on every server; the others 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 # FirstGenbkiObjectId of PostgreSQL's src/include/access/transam.h: smaller oids are written in its catalog's
 # sources; those from here on are given when a server is built, initialised or used.
 FIRST_OWN_OID = 10000
 
 
-@dataclass(frozen=True, slots=True)
-class ServerType:
+class ServerType(Struct, frozen=True):
     """One row of a server's pg_type, with the types whose oids or values stand within its wire form.
 
     `kind` is pg_type.typtype (b base, c composite, d domain, e enum, m multirange, p pseudo, r range).
@@ -101,8 +100,7 @@ class ServerType:
         return next((found for a, b in pairs if (found := a.lacking(b)) is not None), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column of a table or of a query's result, in the order it has there.
 
     `declared` is format_type(): the type as SQL writes it, typmod and schema included. Of a query's result

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from copypump.codec import _framing
 from copypump.errors import DecodeError
@@ -42,8 +43,7 @@ class Scan(enum.IntEnum):
     TOO_LONG = 5
 
 
-@dataclass(slots=True)
-class Block:
+class Block(Struct):
     """A run of whole rows, data[start:end], without header and trailer; nobody may change `data` any more.
 
     `first_row` counts from 0 in the stream. `positions`, where asked for, is a buffer of int32, one column

@@ -7,10 +7,10 @@ by Encoder once a stream; no array is seen here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+from msgspec import Struct
 
 from copypump.codec import typmod as typmods
 from copypump.codec._encode import Form
@@ -41,8 +41,7 @@ _HOUR_MICROSECONDS = 3_600_000_000
 _MINUTE_MICROSECONDS = 60_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedColumn:
+class EncodedColumn(Struct, frozen=True):
     """One column of the output, `column` being the target's.
 
     Either `type` is the Arrow type its arrays have (one that casts.encoded_type gave), or `wire` is the index
@@ -54,8 +53,7 @@ class EncodedColumn:
     wire: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a lane's values stand: `within` those of an output column ("" are its own), as `column`."""
 
     column: Column
@@ -66,8 +64,7 @@ class Place:
         return Place(column, f"{part} of {self.within}" if self.within else part)
 
 
-@dataclass(frozen=True, slots=True)
-class Lanes:
+class Lanes(Struct, frozen=True):
     """All lanes, those of the output columns first (`top` of them), each with its place."""
 
     top: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 from array import array
-from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -16,7 +15,6 @@ from copypump.codec.readers import AnyArray, Choice, Reader, leaf_reader, text_r
 from copypump.codec.types import Kernel
 
 
-@dataclass(eq=False, repr=False)
 class _List(Reader):
     """Arrays of one dimension, into lists."""
 
@@ -36,7 +34,6 @@ class _List(Reader):
         return self._array(fields, index, offsets, children=[items])
 
 
-@dataclass(eq=False, repr=False)
 class _Shaped(Reader):
     """Arrays of any shape, into structs of their sizes, lower bounds and elements."""
 
@@ -68,7 +65,6 @@ class _Shaped(Reader):
         return self._array(fields, index, children=children)
 
 
-@dataclass(eq=False, repr=False)
 class _Composite(Reader):
     """Composites, into structs."""
 
@@ -91,7 +87,6 @@ class _Composite(Reader):
         return self._array(fields, index, children=children)
 
 
-@dataclass(eq=False, repr=False)
 class _Range(Reader):
     """Ranges, into structs of their bounds and flags."""
 
@@ -114,7 +109,6 @@ class _Range(Reader):
         return self._array(fields, index, children=children)
 
 
-@dataclass(eq=False, repr=False)
 class _Multirange(Reader):
     """Multiranges, into lists of ranges."""
 
@@ -129,7 +123,6 @@ class _Multirange(Reader):
         return self._array(fields, index, offsets, children=[ranges])
 
 
-@dataclass(eq=False, repr=False)
 class _Pairs(Reader):
     """An hstore's keys and values, into a map."""
 
@@ -152,7 +145,6 @@ class _Pairs(Reader):
         return self._array(fields, index, offsets, children=[entries])
 
 
-@dataclass(eq=False, repr=False)
 class _Vector(Reader):
     """Vectors of any number of dimensions, into lists of floats."""
 
@@ -165,7 +157,6 @@ class _Vector(Reader):
         return self._array(fields, index, offsets, children=[_floats(floats)])
 
 
-@dataclass(eq=False, repr=False)
 class _FixedVector(Reader):
     """Vectors of one number of dimensions; a NULL takes as many floats in Arrow as any other."""
 

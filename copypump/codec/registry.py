@@ -8,10 +8,10 @@ that holds the transform does it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+from msgspec import Struct
 
 from copypump.codec.convert import AnyArray, BrokenError, convert, is_binary, is_text, item_field
 from copypump.errors import TransformError, UsageError
@@ -20,8 +20,7 @@ Decode: TypeAlias = Callable[[pa.BinaryArray], AnyArray]
 Encode: TypeAlias = Callable[[AnyArray], AnyArray]
 
 
-@dataclass(frozen=True, slots=True)
-class Converter:
+class Converter(Struct, frozen=True):
     """What `register_type` was told; `arrow` maps a typmod to a type."""
 
     name: str

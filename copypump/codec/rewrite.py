@@ -11,7 +11,8 @@ from __future__ import annotations
 import array
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from copypump.codec import _rewrite
 from copypump.codec.column import Column, ServerType
@@ -53,8 +54,7 @@ _FAULTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Walked:
+class Walked(Struct, frozen=True):
     """Column `index` of a stream, and the type whose oids its values shall carry: of the same wire."""
 
     index: int

@@ -12,10 +12,11 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import pyarrow as pa
+from msgspec import Struct
+from msgspec.structs import replace
 
 from copypump.codec import typmod as typmods
 from copypump.codec.column import Column, ServerType
@@ -70,8 +71,7 @@ class Kernel(enum.StrEnum):
     MULTIRANGE = "multirange"  # int32 number of ranges, then each
 
 
-@dataclass(frozen=True)
-class PgType:
+class PgType(Struct, frozen=True):
     """One PostgreSQL type: its wire form and its place in Arrow.
 
     `oid` is 0 where only the name (an extension's type) or the family tells. `arrow` gives the type that a

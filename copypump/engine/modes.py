@@ -6,11 +6,10 @@ decides its statements.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class LoadMode:
+class LoadMode(Struct, frozen=True):
     """One way in which rows land.
 
     `privileges` are those on the table that its statements need, beside INSERT; with one of them, the target

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, TypedDict, Unpack
+
+from msgspec import Struct, field
 
 from copypump.codec.policy import POLICIES
 from copypump.engine.modes import MODES, LoadMode
@@ -188,8 +189,7 @@ def _several(given: TransformSpec | Sequence[TransformSpec] | None) -> tuple[Tra
     return (given,) if isinstance(given, str) or callable(given) else tuple(given)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """One run's options, as in `PumpOptions`; the transforms as a tuple, and every default in its place."""
 
     table: str | None = None
@@ -246,7 +246,7 @@ class Options:
         try:
             return cls(transforms=transforms, checks=checks, **given)
         except TypeError as error:
-            unknown = sorted(set(given) - {field.name for field in fields(cls)})
+            unknown = sorted(set(given) - {*cls.__struct_fields__})
             raise UsageError(f"unknown option: {', '.join(unknown)}" if unknown else str(error)) from None
 
     def __post_init__(self) -> None:

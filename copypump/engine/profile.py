@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from copypump.codec import _decode_tiles, decoder
 from copypump.codec.encoder import Encoder
@@ -54,8 +55,7 @@ STEPS: tuple[tuple[Any, str, str], ...] = (
 _THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)
 
 
-@dataclass(slots=True)
-class Part:
+class Part(Struct):
     """Seconds of CPU that one step took, without the steps within it; `system` is the kernel's share of them.
 
     The kernel tells its share by samples, a few hundred a second: it means something in sums alone.
@@ -66,8 +66,7 @@ class Part:
     calls: int = 0
 
 
-@dataclass(slots=True)
-class Profile:
+class Profile(Struct):
     """The parts by name, in the order of a row's way; complete when `profiling()` is left.
 
     They add up to `total`, the CPU seconds of the whole process since it was started.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import asdict
 
 log = logging.getLogger("copypump.report")
 
 
-@dataclass(slots=True)
-class Stage:
+class Stage(Struct):
     """Seconds that one stage of the pipeline worked (`busy`) and stood still (`waiting`)."""
 
     busy: float = 0.0
@@ -22,8 +23,7 @@ class Stage:
 STAGES = ("read", "decode", "transform", "encode", "write")
 
 
-@dataclass(slots=True)
-class Counters:
+class Counters(Struct):
     """What the pipeline counts while it runs; written by its threads (each field by one), read by anyone."""
 
     rows_read: int = 0
@@ -69,8 +69,7 @@ class Counters:
         return max(occupied, key=lambda name: occupied[name])
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What became of the rows that were sent, where that is more than landing in the target.
 
     Each counts rows: of modes that merge, those `inserted`, `updated`, `unchanged` and `unmatched`;
@@ -98,8 +97,7 @@ class Tally:
             setattr(self, name, getattr(self, name) + count)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """A moment of a run, handed to `on_progress`: totals since the start, and what holds the rows up now.
 
     `chunks` is 0 in a run of one transaction; `phase` names what goes on after the last chunk. `snapshot_age`
@@ -143,8 +141,7 @@ class Watch:
         )
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """What a run did. `status` is "done", or "failed" beside an `error`; seconds are wall time.
 
     `run` is the name in the ledger, where there is one: counts are then of all of its chunks that are
@@ -182,7 +179,8 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, ready for JSON."""
-        return asdict(self) | {"tally": self.tally.counts}
+        values: dict[str, Any] = to_builtins(self)
+        return values | {"tally": self.tally.counts}
 
     def count(self, tally: Tally) -> None:
         """Count in what a phase has counted, and take over what it has to say."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import difflib
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.codec.column import Column
@@ -33,8 +33,7 @@ KINDS = {
 _LOCKABLE = frozenset("rpv")
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """One row of pg_class that has rows of its own, and what we may do with it.
 
     `kind` is relkind (see KINDS), `persistence` relpersistence (p permanent, u unlogged, t temporary).
@@ -106,7 +105,7 @@ SELECT found.*, a.attname, a.atttypid, a.atttypmod, pg_catalog.format_type(a.att
  ORDER BY a.attnum"""
 
 # How many of its columns are of the table, before those of one of the table's.
-_FACTS = len(fields(Table)) - len(("columns",))
+_FACTS = len(Table.__struct_fields__) - len(("columns",))
 
 _VISIBLE = """
 SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from copypump.errors import RefusedError, Side
 from copypump.postgres.catalog import Table
@@ -48,8 +49,7 @@ _STAMP = re.compile(r"pg_attver=\d+")
 _RESTRICT = re.compile(r"^\\(?:un)?restrict \w+$", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """What one section of a dump has a transaction do: its settings, and then its statements, in order."""
 
     settings: tuple[str, ...]
@@ -65,8 +65,7 @@ class Section:
         return Section(self.settings, tuple(statements))
 
 
-@dataclass(frozen=True, slots=True)
-class Dump:
+class Dump(Struct, frozen=True):
     """Both sections of a table: itself, and its indexes, constraints, triggers, rules and policies."""
 
     before: Section
@@ -205,8 +204,7 @@ SELECT c.relispartition,
  WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid"""
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
+class Beside(Struct, frozen=True):
     """What a table is, or has, that its dump does not tell: a partition, grants, extended statistics."""
 
     is_partition: bool

@@ -8,8 +8,10 @@ afterwards.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from copypump.postgres.catalog import find_oid
 from copypump.postgres.names import quote_name, show_name
@@ -28,8 +30,7 @@ from copypump.postgres.twin.texts import Name, quoted, referring_to, renamed_ind
 PARTS = ("indexes", "constraints")
 
 
-@dataclass(frozen=True, slots=True)
-class Making:
+class Making(Struct, frozen=True):
     """How one index or constraint is made again: by `make`, if it is not there, and then by `finish`.
 
     `kind` is "index" or "constraint"; the name may be "" where there is nothing to make.
@@ -46,8 +47,7 @@ class Making:
         return (*self.make, *self.finish)
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(Struct, frozen=True):
     """What a table is without while it is loaded.
 
     `drop` are the statements, in order. Each of `indexes` needs none of the others; then come `constraints`,
@@ -72,7 +72,8 @@ class Dropped:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON takes it: what must survive between the drop and the end."""
-        return asdict(self)
+        saved: dict[str, Any] = to_builtins(self)
+        return saved
 
     @classmethod
     def of(cls, saved: Mapping[str, Any]) -> Dropped:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.codec.column import Column
@@ -16,8 +16,7 @@ from copypump.postgres.catalog import Table
 from copypump.postgres.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """One unique index of a table, whose key are these `columns`, in order ("" stands for an expression).
 
     `fault` is why ON CONFLICT cannot tell rows by it, or not as GROUP BY does; "" where it can. With

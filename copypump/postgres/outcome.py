@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import enum
 import time
-from dataclasses import dataclass
 
 import psycopg
+from msgspec import Struct
 from psycopg.conninfo import make_conninfo
 
 from copypump.errors import CopypumpError, Side
@@ -32,8 +32,7 @@ class Outcome(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """A writing transaction, as its own server knows it: 64-bit id, backend, and the server's version."""
 
     xid: int

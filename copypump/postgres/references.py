@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.postgres.catalog import Table
@@ -16,8 +16,7 @@ from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
+class Relation(Struct, frozen=True):
     """A table that takes part: `kind` is pg_class.relkind, `secured`: the role is under its policies."""
 
     schema: str
@@ -36,8 +35,7 @@ class Relation:
         return show_name(self.schema, self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """A column of a foreign key, and the one that it refers to.
 
     `operator` (schema and name) compares a referenced value (left) with a referring one; `collation` is given
@@ -78,8 +76,7 @@ def counting_orphans(
     ).format(referring, some, referenced, same)
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignKey:
+class ForeignKey(Struct, frozen=True):
     """Rows of `table` refer to `referenced`, by `pairs` of their columns.
 
     `full`: MATCH FULL. `outgoing`: the table that was asked for refers, with `itself` to itself; else it is

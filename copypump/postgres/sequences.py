@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.postgres.catalog import Table
@@ -11,8 +10,7 @@ from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Struct, frozen=True):
     """A sequence and the column of the table that it is for; `minimum` and `maximum` are its bounds.
 
     `owned`: the role may alter it. `readable`: the role may read the whole column.

@@ -12,11 +12,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 import psycopg
+from msgspec import Struct
 from psycopg import pq, sql
 
 from copypump.errors import (
@@ -43,8 +43,7 @@ Query = str | sql.Composable
 Rows = list[tuple[Value, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """One that is sent together with others: `params` are bound to $1, $2 ...
 
     With `parse`, it is only parsed, which takes its locks, and a fault of its text is a RefusedError.

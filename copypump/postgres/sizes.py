@@ -6,8 +6,7 @@ was 0 for a table of 682 pages). Every statement is fully qualified, as in `post
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.postgres.catalog import Table
@@ -15,8 +14,7 @@ from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(Struct, frozen=True):
     """What a relation occupies, and whether we may read it by its own name.
 
     `heap` and `toast` are bytes of the main forks, 0 where it has none (a foreign table, a view).
@@ -91,8 +89,7 @@ def bytes_of(session: Session, table: Table) -> int | None:
     return sum(part.bytes for part in parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """A column that a btree index of the whole table begins with, in the column's own order of values.
 
     `unique`: the index is unique, and has no other column.

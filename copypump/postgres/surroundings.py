@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from copypump.postgres.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """An index as the server writes it, its size in bytes, and the constraint that it serves, if any."""
 
     name: str
@@ -17,8 +16,7 @@ class Index:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(Struct, frozen=True):
     """A user's trigger as the server writes it; `enabled` is False where it does not fire for us."""
 
     name: str

@@ -15,9 +15,9 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
@@ -41,8 +41,7 @@ _SLICE = 0.1
 _PATIENCE = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(Struct, frozen=True):
     """Both programs, of one directory; `version` is pg_dump's major one."""
 
     pg_dump: Path

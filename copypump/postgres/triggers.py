@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.postgres.catalog import Table
@@ -14,8 +13,7 @@ from copypump.postgres.session import Session
 STATES = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS", "D": "DISABLE"}
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerState:
+class TriggerState(Struct, frozen=True):
     """One trigger: its table (the target, or with `below` a partition of it), and a key of STATES.
 
     `owned`: the role may alter the table.

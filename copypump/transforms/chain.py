@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from msgspec import Struct
 
 from copypump.codec.decoder import ROW_INDEX
 from copypump.errors import RefusedError, TransformError
@@ -158,8 +158,7 @@ class Transform:
                 yield from self._run(piece, depth + 1, names, call)
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(Struct, frozen=True):
     """One batch's way through the chain: its name for messages, as it was decoded, and its rejected rows."""
 
     where: str
@@ -175,8 +174,7 @@ class _Call:
             self.on_rejected(rejection)
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
+class _Link(Struct, frozen=True):
     """One function of a chain."""
 
     function: Function

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from msgspec import Struct
 
 from copypump.codec.convert import BrokenError, picked
 from copypump.codec.decoder import ROW_INDEX
@@ -30,8 +30,7 @@ Function = Callable[[pa.RecordBatch], Any]
 _REFERENCE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """The rows of a batch, by their places in it (from 0, ascending), that a check was the first to fail."""
 
     check: str
@@ -137,8 +136,7 @@ def _function(name: str, function: Function) -> _Function:
     return _Function(name, promise_of(function).columns, function)
 
 
-@dataclass(frozen=True, slots=True)
-class _Expression:
+class _Expression(Struct, frozen=True):
     """A condition, and the columns that it names."""
 
     name: str
@@ -177,8 +175,7 @@ class _Expression:
         return compute(self.node, {name: batch.column(name) for name in self.columns})
 
 
-@dataclass(frozen=True, slots=True)
-class _Function:
+class _Function(Struct, frozen=True):
     """A function of the user's, and the columns that it reads: by `copypump.reads`, else all that land."""
 
     name: str

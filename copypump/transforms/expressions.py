@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+from msgspec import Struct
 
 from copypump.codec.convert import sound
 from copypump.errors import UsageError
@@ -27,30 +27,26 @@ from copypump.errors import UsageError
 # pyarrow.compute is imported by what computes: a run without checks shall not wait for it.
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """The column of this name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Struct, frozen=True):
     """A value that stands in the text; a string takes the type of what it stands beside."""
 
     value: bool | int | Decimal | str
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One of Arrow's compute functions on the values of other nodes."""
 
     function: str
     arguments: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
+class Matches(Struct, frozen=True):
     """Whether text matches a pattern, by `match_like` or `match_substring_regex`."""
 
     function: str
@@ -59,8 +55,7 @@ class Matches:
     ignore_case: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Among:
+class Among(Struct, frozen=True):
     """Whether a value is one of some."""
 
     value: Node
@@ -151,8 +146,7 @@ def columns_of(node: Node) -> frozenset[str]:
 # Reading --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(Struct, frozen=True):
     kind: str
     text: str
     start: int

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
+from msgspec import Struct
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PROMISE = "__copypump_promise__"
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
+class Promise(Struct, frozen=True):
     """What `reads` wrote on a function. `columns` is None for one that reads every column."""
 
     columns: frozenset[str] | None = None

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from msgspec import Struct
 
 from copypump.codec.convert import less, picked
 from copypump.codec.decoder import ROW_INDEX
@@ -22,8 +22,7 @@ from copypump.transforms.wording import kind_of
 # pyarrow.compute is imported once there is something to reject.
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True):
     """Rows that were rejected together.
 
     Attributes:

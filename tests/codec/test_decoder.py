@@ -6,13 +6,13 @@ What holds for every type alike is in test_roundtrip.py.
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from copypump.codec import faults, types
 from copypump.codec.decoder import ROW_INDEX, Decoder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import re
 import struct
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from copypump.codec import _rewrite
 from copypump.codec.column import Column, ServerType
@@ -46,7 +46,7 @@ def own(kind: str, *parts: ServerType, oid: int | None = None, **more: Any) -> S
 def moved(source: ServerType, by: Callable[[int], int]) -> ServerType:
     """The same type on another server."""
     oid = source.oid if source.is_builtin else by(source.oid)
-    return dataclasses.replace(source, oid=oid, parts=tuple(moved(part, by) for part in source.parts))
+    return replace(source, oid=oid, parts=tuple(moved(part, by) for part in source.parts))
 
 
 def column(type_: ServerType) -> Column:
@@ -367,7 +367,7 @@ def test_only_what_differs_is_looked_at() -> None:
     assert made.columns == (4,)
     # Within the same subtree anything passes.
     both = own("c", MOODS, PAIR)
-    target = dataclasses.replace(both, parts=(MOODS, there))
+    target = replace(both, parts=(MOODS, there))
     value = word(2) + word(MOODS.oid) + sized(b"anything") + word(PAIR.oid) + sized(None)
     assert rewrite([value], both, target) != [value]
 
@@ -386,7 +386,7 @@ def _nodes(type_: ServerType) -> int:
     def shared(source: ServerType) -> ServerType:
         if source.oid not in oids:
             parts = tuple(shared(part) for part in source.parts)
-            oids[source.oid] = dataclasses.replace(source, oid=source.oid + 1, parts=parts)
+            oids[source.oid] = replace(source, oid=source.oid + 1, parts=parts)
         return oids[source.oid]
 
     return len(Rewriter([Walked(0, column(type_), shared(type_))])._nodes) // 5

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
+
+from msgspec.structs import replace
 
 from copypump.codec.column import FIRST_OWN_OID, ServerType
 from copypump.codec.framing import HEADER, TRAILER, Framer

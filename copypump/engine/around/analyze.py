@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from copypump.engine.loading import Landing, Loading, Phase
@@ -50,8 +50,7 @@ def add_analyze(landing: Landing, loading: Loading) -> Loading:
     return replace(loading, finish=(*loading.finish, Phase("analyze", (step,))))
 
 
-@dataclass(frozen=True, slots=True)
-class Analyze:
+class Analyze(Struct, frozen=True):
     """The step that takes the statistics; where that fails, the rows land all the same."""
 
     statement: sql.Composable

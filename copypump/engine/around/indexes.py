@@ -8,9 +8,10 @@ again; so whoever resumes the run, or forgets it, knows what is owed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from copypump.engine.around.rebuilding import NOTE, Drop, rebuilding
@@ -32,8 +33,7 @@ REJECTED = "rows that it refuses are rejected"
 RULE = f"it pays where at most {PAYS} times as many rows are there as come"
 
 
-@dataclass(frozen=True, slots=True)
-class Rebuilding:
+class Rebuilding(Struct, frozen=True):
     """What a plan tells of the target's indexes: what is dropped, and what stays, by name, and why.
 
     `there` are the bytes of the rows that the target holds when the load begins.

@@ -18,10 +18,11 @@ are: nothing in a definition is rewritten, so that a target of another name is r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
+from msgspec import Struct
+from msgspec.structs import replace
 
 from copypump.engine.chunks.ledger import Ledger
 from copypump.engine.loading import Landing, Loading, Phase, Step
@@ -56,8 +57,7 @@ _MISSING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Likeness:
+class Likeness(Struct, frozen=True):
     """How the target is made like the source.
 
     `made` is the table as the target described it when the plan tried the statements, with its `sequences`;
@@ -201,8 +201,7 @@ def _unfit(source: Session, origin: Table, error: psycopg.Error) -> RefusedError
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(Struct, frozen=True):
     """The step of some statements of a dump; what they set holds for them alone."""
 
     section: Section
@@ -218,8 +217,7 @@ class Carried:
             carry_out(target, self.section)
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """The step that keeps in the ledger what is to be done after the rows, as the table is made."""
 
     schema: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.engine.chunks.ledger import Ledger
@@ -25,8 +25,7 @@ NOTE = "indexes"
 _VIOLATIONS = ("23505", "23503", "23P01")
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True):
     """The step that drops; with a ledger (`run` is not "") it notes how to make again what it drops.
 
     It locks the table first: two runs that both held less, and then wanted more, would wait for each other.
@@ -87,8 +86,7 @@ def rebuilding(dropped: Dropped, settings: tuple[str, ...], run: str) -> Iterato
     yield Phase("check indexes", (Compare(dropped),))
 
 
-@dataclass(frozen=True, slots=True)
-class Make:
+class Make(Struct, frozen=True):
     """The step that makes one index or constraint again."""
 
     dropped: Dropped
@@ -134,8 +132,7 @@ def _done(target: Session, dropped: Dropped, making: Making) -> bool:
     return bool(making.make) and is_there(target, dropped.table, making)
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(Struct, frozen=True):
     """The step that holds what was made again against what was dropped, property by property."""
 
     dropped: Dropped
@@ -161,8 +158,7 @@ class Compare:
 # A run that is forgotten -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
+class Owed(Struct, frozen=True):
     """What a run that is not done owes its target.
 
     `missing` is what is not as it was, by name; `statements` make it again.

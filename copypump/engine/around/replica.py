@@ -9,8 +9,9 @@ server where it checks a key itself: what he does not see yet, he would delete t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from copypump.engine.around.triggers import lands_at_once, lock, within
@@ -161,8 +162,7 @@ def _warnings(landing: Landing, table: Table, keys: tuple[ForeignKey, ...]) -> l
     return warnings
 
 
-@dataclass(frozen=True, slots=True)
-class Orphans:
+class Orphans(Struct, frozen=True):
     """The step that ends the run where rows refer to none; `target` is for messages."""
 
     key: ForeignKey

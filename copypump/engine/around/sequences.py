@@ -9,8 +9,8 @@ transaction, which a rollback undoes; and values that other sessions hold in sto
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from copypump.engine.loading import Landing, Loading, Phase
@@ -49,8 +49,7 @@ def add_sequences(landing: Landing, loading: Loading) -> Loading:
     return replace(loading, finish=finish, warnings=(*loading.warnings, *warnings))
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(Struct, frozen=True):
     """The step that advances one sequence, if it has to be."""
 
     table: Table

@@ -6,7 +6,7 @@ take chunks along until then, it takes their rows in the ledger, too, and the ru
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from copypump.engine.loading import Landing, Loading
 

@@ -7,8 +7,9 @@ the target: nobody else ever meets a table without its triggers. `replica` stand
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from copypump.engine.loading import Landing, Loading, Phase, Step
@@ -113,8 +114,7 @@ def lock(table: Table, strength: str) -> sql.Composable:
     return sql.SQL("LOCK TABLE {}{} IN {} MODE").format(only, table.qualified, sql.SQL(strength))
 
 
-@dataclass(frozen=True, slots=True)
-class Disable:
+class Disable(Struct, frozen=True):
     """The step that disables all triggers, if they still are what the plan saw."""
 
     table: Table
@@ -143,8 +143,7 @@ class Disable:
             target.execute(statement)
 
 
-@dataclass(frozen=True, slots=True)
-class Enable:
+class Enable(Struct, frozen=True):
     """The step that gives each trigger the state that it had."""
 
     states: tuple[TriggerState, ...]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.engine.chunks.fingerprint import check_same, fingerprint, saved_options, saved_split
@@ -19,8 +18,7 @@ from copypump.postgres.session import Session
 PREPARE = "prepare"
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Struct, frozen=True):
     """The target as the run found or made it, the run's epoch, and what was committed of it before."""
 
     landed: Table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from copypump.codec.column import Column
@@ -41,15 +40,15 @@ _SPLIT = frozenset({"split", "split_by", "chunk_bytes", "snapshot"})
 def saved_options(options: Options) -> dict[str, Any]:
     """The options as JSON takes them; a function that is no importable reference is left out."""
     saved: dict[str, Any] = {}
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if field.name in ("transforms", "checks"):
-            value = [name if isinstance(name, str) else None for name in value]
+    for name in options.__struct_fields__:
+        value = getattr(options, name)
+        if name in ("transforms", "checks"):
+            value = [each if isinstance(each, str) else None for each in value]
         elif isinstance(value, Mapping):
             value = dict(value)
         elif isinstance(value, tuple):
             value = list(value)
-        saved[field.name] = value
+        saved[name] = value
     return saved
 
 

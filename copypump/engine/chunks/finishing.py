@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from copypump.engine.chunks.jobs import Attempts
 from copypump.engine.chunks.means import Means

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.engine.chunks.ledger import Committed, Ledger, Record, RunState, hold_run
@@ -19,8 +19,7 @@ from copypump.postgres.session import Session, Where
 TABLES = "tables"
 
 
-@dataclass(frozen=True, slots=True)
-class RunStatus:
+class RunStatus(Struct, frozen=True):
     """How one run stands, with what it was asked to do, and what is committed."""
 
     state: RunState

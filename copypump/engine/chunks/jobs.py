@@ -9,9 +9,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential, wait_random
 
 from copypump.engine.chunks.ledger import CLAIMED, Committed, Ledger, Superseded
@@ -39,8 +40,7 @@ _LONGEST_PAUSE = 30.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """A run under way, as its workers see it.
 
     `landed` is the target table as `prepare` left it, `snapshot` the number of the run's snapshot that its
@@ -160,8 +160,7 @@ def enter_chunk(job: Job, chunk: Chunk, writer: Session) -> bool:
     return True
 
 
-@dataclass(slots=True)
-class Moved:
+class Moved(Struct):
     """What came of one chunk: its row in the ledger, and what its attempts cost, all of them together."""
 
     committed: Committed

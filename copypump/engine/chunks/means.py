@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from copypump.engine.chunks.ledger import Ledger
 from copypump.engine.chunks.sessions import Interrupts, Writers
@@ -15,8 +16,7 @@ from copypump.postgres.label import labelling
 from copypump.postgres.session import Rows, Session, Statement
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
+class Means(Struct, frozen=True):
     """A run's plan, its ledger, and the sessions that write; `report` is told what they did."""
 
     plan: Plan

@@ -17,9 +17,11 @@ import time
 import uuid
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection as PipeEnd
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from copypump.engine.chunks.crews import STOP_SECONDS
 from copypump.engine.chunks.fingerprint import differences, fingerprint, loaded_split
@@ -49,8 +51,7 @@ from copypump.postgres.snapshot import NO_SNAPSHOT, importing
 from copypump.transforms.finding import reference_of
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
+class Spec(Struct, frozen=True):
     """A run as another process needs it: plain data alone. Its DSNs may hold passwords.
 
     `lent`: the process is not ours, and is left behind when the run is over.

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import collections.abc
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import Struct, field
 from psycopg import sql
 
 from copypump.codec.column import Column
@@ -47,8 +47,7 @@ class Step(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Execute:
+class Execute(Struct, frozen=True):
     """The step of one statement whose result tells nothing."""
 
     statement: sql.Composable
@@ -63,8 +62,7 @@ class Execute:
         target.execute(self.statement)
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(Struct, frozen=True):
     """Steps that commit together; `name` is their row in the ledger, and what progress shows.
 
     Those of an `apart` phase depend on none of each other: where there is a ledger, each commits by itself,
@@ -90,8 +88,7 @@ def _as_it_is(error: TargetError) -> TargetError:
     return error
 
 
-@dataclass(frozen=True, slots=True)
-class Loading:
+class Loading(Struct, frozen=True):
     """How the rows of one run land.
 
     Attributes:
@@ -123,7 +120,7 @@ class Loading:
     locked: tuple[Table, ...] = ()
     indexes: Rebuilding | None = None
     tried: tuple[str, ...] = ()
-    told: Callable[[TargetError], TargetError] = field(default=_as_it_is, compare=False)
+    told: Callable[[TargetError], TargetError] = _as_it_is
 
     @property
     def before(self) -> tuple[str, ...]:
@@ -136,8 +133,7 @@ class Loading:
         return tuple(statement for phase in self.finish for statement in phase.statements)
 
 
-@dataclass(frozen=True, slots=True)
-class Landing:
+class Landing(Struct, frozen=True):
     """What a mode decides its Loading by.
 
     Attributes:

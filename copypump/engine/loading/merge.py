@@ -13,8 +13,9 @@ case under some collations, and is not there for json or xml.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from copypump.codec.column import Column
@@ -33,8 +34,7 @@ _ROWS = "copypump_rows"
 TEMPORARY = sql.Identifier("pg_temp", _ROWS)
 
 
-@dataclass(frozen=True, slots=True)
-class Merge:
+class Merge(Struct, frozen=True):
     """What the statements of one merge are made of.
 
     Attributes:
@@ -165,8 +165,7 @@ def _check_comparable(landing: Landing, table: Table, column: Column, how: str) 
 # Steps ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Distinct:
+class Distinct(Struct, frozen=True):
     """The step that ends the run where several rows that wait have one key; `ties` likewise counts keys.
 
     With `drop`, all but one row of a key are taken away, once `ties` has found no key of which two rows claim

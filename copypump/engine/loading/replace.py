@@ -12,9 +12,9 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from dataclasses import replace as changed
 
+from msgspec import Struct
+from msgspec.structs import replace as changed
 from psycopg import sql
 
 from copypump.engine.loading import direct
@@ -236,8 +236,7 @@ class Patient(Statements):
         target.execute("RELEASE SAVEPOINT copypump_locks")
 
 
-@dataclass(frozen=True, slots=True)
-class Referred:
+class Referred(Struct, frozen=True):
     """Whether all rows of another table that refer to the target find their keys in the twin."""
 
     definition: Definition

@@ -7,8 +7,7 @@ target, all rows that have it are updated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.engine.loading.loading import Landing, Loading
@@ -97,8 +96,7 @@ def _statement(landing: Landing, merge: Merge) -> sql.Composable:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Struct, frozen=True):
     """The step that updates."""
 
     merge: Merge

@@ -9,8 +9,9 @@ which rows wait.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from copypump.engine.loading.loading import Landing, Loading
@@ -87,8 +88,7 @@ def _warnings(landing: Landing, merge: Merge) -> list[str]:
     return warnings
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """Two sequences, of the rows that are updated and of those that stay as they are."""
 
     changed: sql.Identifier
@@ -160,8 +160,7 @@ def _merge(landing: Landing, merge: Merge, *, updating: bool, counting: bool) ->
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Upsert:
+class Upsert(Struct, frozen=True):
     """The step that brings the rows in. `counted`: the counters tell how many are there already."""
 
     merge: Merge

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.codec.framing import Framer
@@ -31,8 +31,7 @@ JOIN_SECONDS = 3.0
 OnProgress = Callable[[Progress], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One attempt at a chunk, where rows are rejected: its run's name, its number, and who counts them."""
 
     run: str

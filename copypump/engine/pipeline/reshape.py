@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from copypump.codec.casts import cast, encoded_type
 from copypump.codec.column import Column
@@ -33,8 +34,7 @@ from copypump.transforms import OnRejected, Transform
 from copypump.transforms.wording import batch_of
 
 
-@dataclass(frozen=True, slots=True)
-class Decoding:
+class Decoding(Struct, frozen=True):
     """What is decoded of each block: the columns that the transform sees, and those that only we need."""
 
     columns: tuple[Column, ...]
@@ -55,8 +55,7 @@ class Decoding:
         )
 
 
-@dataclass(slots=True)
-class Decoded:
+class Decoded(Struct):
     """One block beside the batch that was decoded from it (None of a stream that is Arrow already).
 
     `refused` are rows before it that could not be decoded, where such are rejected.
@@ -287,8 +286,7 @@ def _same_memory(one: pa.Array[Any], other: pa.Array[Any]) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """How one target column gets its values.
 
     Either `type` is what the encoder takes and `index` tells where the array is found, `to` what it is cast
@@ -315,8 +313,7 @@ def _step(
     return _Step(column, to, index, None if as_it_is else to, hidden, converter=converter)
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
+class _Way(Struct, frozen=True):
     """All steps of batches of one schema, found once and followed for each batch.
 
     Looking types up per batch would cost more than encoding it: pyarrow hashes a type by spelling it.

@@ -8,9 +8,10 @@ Every statement is decided in the plan, which prints it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import pyarrow as pa
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from copypump.codec.casts import encoded_type
@@ -32,16 +33,14 @@ _CHAR = 18
 _INTERVAL = 1186
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """A query that counts the staged values which the cast to a column's type would change in silence."""
 
     column: Column
     count: sql.Composable
 
 
-@dataclass(frozen=True, slots=True)
-class Staging:
+class Staging(Struct, frozen=True):
     """How the rows of a staging table come into the target.
 
     `create` makes it; after the COPY come `settings`, `checks` and `insert`. `cast` are the target's columns
@@ -55,8 +54,7 @@ class Staging:
     cast: tuple[Column, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sink:
+class Sink(Struct, frozen=True):
     """Where the COPY goes, and what is done before and after it, in the target's transaction.
 
     With `parameters`, the oids of the columns' wire types, `copy` is an INSERT up to its first row, and rows

@@ -10,10 +10,11 @@ is found before anything is written; nothing stands in for it unless the user sa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import pyarrow as pa
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from copypump.codec.casts import encoded_type
@@ -61,8 +62,7 @@ SQL_TYPES: dict[pa.DataType, str] = {
 _MAX_PRECISION = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """The PostgreSQL type that a column had on a server; `declared` is how that one's SQL writes it."""
 
     schema: str

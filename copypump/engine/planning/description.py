@@ -33,10 +33,10 @@ Sizes are in bytes, types as SQL or as `--type` writes them. What only a dry run
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
+from msgspec.structs import asdict
 
 from copypump.codec.decoder import ROW_INDEX
 from copypump.codec.spelling import spelling

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import collections.abc
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.codec.column import Column
@@ -32,8 +32,7 @@ from copypump.postgres.names import parse_name, quote_name, show_name
 from copypump.postgres.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """Where rows land. `table` is None as long as `create`, or a step of the load, has not made it.
 
     `made` is the table that such a step will make, as the server told when the plan tried it.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from copypump.engine.chunks.ledger import Ledger
 from copypump.engine.planning.plan import Plan
@@ -69,8 +70,7 @@ _ASIDE = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True):
     """The strongest lock of one transaction on one table; `others` can do that meanwhile."""
 
     side: Side

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
+from msgspec import Struct
 
 from copypump.codec.casts import encoded_type
 from copypump.codec.column import Column, ServerType
@@ -28,31 +28,27 @@ from copypump.postgres.names import show_name
 UNLIMITED_TEXT = (25, 1043)
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(Struct, frozen=True):
     """Source column `index` of the stream, copied byte for byte but for the oids within."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True):
     """Column `name` of the transform's output, of type `offered` when it was probed."""
 
     name: str
     offered: pa.DataType
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
+class Hidden(Struct, frozen=True):
     """Source column `index`, decoded by us alone: unread by the transform, yet not of the target's type."""
 
     index: int
     offered: pa.DataType
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(Struct, frozen=True):
     """One target column and where its values come from; `type` is what the encoder takes (None: wire)."""
 
     column: Column
@@ -60,8 +56,7 @@ class Mapped:
     type: pa.DataType | None
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(Struct, frozen=True):
     """All mapped columns, in the order of the COPY's column list, and what was left out on purpose.
 
     `rewritten` are the source's columns whose bytes go on with other oids within.

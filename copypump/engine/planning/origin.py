@@ -7,8 +7,9 @@ no error.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from psycopg import sql
 
 from copypump.codec.column import Column, ServerType
@@ -57,8 +58,7 @@ def is_raw(session: Session) -> bool:
     return session.server_encoding == NO_ENCODING
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where rows come from: a table (with its lock) or a query, and the columns of its stream, in order.
 
     `texts` are, by name, the columns that the user wants read as text, as they are on the source; in

@@ -9,10 +9,11 @@ import collections.abc
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from msgspec import Struct
+from msgspec.structs import replace
 
 from copypump.codec import types
 from copypump.codec.column import Column
@@ -48,16 +49,14 @@ if TYPE_CHECKING:
 INFINITE_INTERVALS = 170000  # the server version that they came with
 
 
-@dataclass(frozen=True, slots=True)
-class Servers:
+class Servers(Struct, frozen=True):
     """The versions of both servers, as libpq counts them (150018 for 15.18)."""
 
     source: int
     target: int
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(Struct, frozen=True):
     """What only a printed plan tells: sizes in bytes, and what costs time when rows land."""
 
     source_bytes: int | None
@@ -67,8 +66,7 @@ class Around:
     triggers: tuple[Trigger, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """One run, decided. `decoding` is None where whole rows go through, but for what `rewriter` does in them.
 
     `rewriter` is None where it would have nothing to do. `many`: chunks commit one by one, with a ledger, in

@@ -6,10 +6,10 @@ checks), with LIMIT, in a read-only transaction, and in whatever order the serve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from msgspec import Struct
 
 from copypump.codec.decoder import ROW_INDEX, Decoder
 from copypump.codec.framing import Framer
@@ -38,8 +38,7 @@ _INFINITE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """Rows as plain values by column: as the source has them, as they would land, and what was rejected.
 
     Of those, `by`, `reason` and `row` say who rejected it, why, and what it was then.

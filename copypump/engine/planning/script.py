@@ -6,8 +6,7 @@ writes there. A run does nothing else: a test compares this with what servers ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.engine.planning.origin import locking
@@ -25,8 +24,7 @@ THE_SNAPSHOT = "'<the snapshot of the first>'"
 ONCE, EACH_WORKER, EACH_CHUNK = "once", "each worker", "each chunk"
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """One transaction: its name, side and statements, and how many there are of it.
 
     `times` is one of ONCE, EACH_WORKER and EACH_CHUNK. `ledger`: rows of the ledger are written in it, the

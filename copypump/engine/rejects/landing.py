@@ -12,8 +12,8 @@ waits for a second round, which finds that one in the target, or does not, becau
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.codec.column import Column
@@ -61,8 +61,7 @@ def is_of_rows(error: TargetError) -> bool:
     return state[:2] in _OF_ROWS or state in _OF_ROWS_WHOLE
 
 
-@dataclass(frozen=True, slots=True)
-class Statements:
+class Statements(Struct, frozen=True):
     """What is said to the server for one table; made once a chunk, and before that by the plan."""
 
     make: tuple[sql.Composable, ...]

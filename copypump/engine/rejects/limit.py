@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
 from fractions import Fraction
+
+from msgspec import Struct, field
 
 from copypump.errors import TooManyRejectsError, UsageError
 
@@ -16,8 +17,7 @@ MIN_ROWS = 10_000
 _LIMIT = re.compile(r"\s*(\d+|\d+(?:\.\d+)?\s*%)\s*")
 
 
-@dataclass(frozen=True, slots=True)
-class MaxRejects:
+class MaxRejects(Struct, frozen=True):
     """`rows` at the most, or `share` of all rows (0 to 1); both None where there is no limit."""
 
     rows: int | None = None
@@ -39,8 +39,7 @@ class MaxRejects:
         return cls(share=share)
 
 
-@dataclass(slots=True)
-class Count:
+class Count(Struct):
     """What one attempt at a chunk has seen: all rows that were to land, and those of them rejected."""
 
     rows: int = 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import collections.abc
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from copypump.codec.column import Column
@@ -35,8 +36,7 @@ _MOST_COLUMNS = 1600
 FILES = (".parquet", ".jsonl")
 
 
-@dataclass(frozen=True, slots=True)
-class Rejecting:
+class Rejecting(Struct, frozen=True):
     """How one run rejects rows. `run` is its name in the table; `file` is written from that at the end.
 
     Of the statements for the plan, `making` make the table, where it is missing, in a transaction of its own;

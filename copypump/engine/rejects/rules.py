@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.codec.column import Column
@@ -28,8 +28,7 @@ NUMBER = "__copypump_n"
 NOT_NULL, CHECK, FOREIGN_KEY, UNIQUE = "23502", "23514", "23503", "23505"
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(Struct, frozen=True):
     """What can be told of a row by itself: `bad` is true for one that the server refuses."""
 
     bad: sql.Composable
@@ -39,8 +38,7 @@ class Local:
     column: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
+class Foreign(Struct, frozen=True):
     """A foreign key: pairs of its column and the other table's, with the operator that compares them."""
 
     constraint: str
@@ -49,8 +47,7 @@ class Foreign:
     itself: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Unique:
+class Unique(Struct, frozen=True):
     """A unique index: its key expressions, each with its equality operator; `where` of a partial one."""
 
     constraint: str
@@ -59,8 +56,7 @@ class Unique:
     nulls_equal: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """All that can be told of a table before an INSERT.
 
     `generated` are columns that the server makes of the others, by name; local rules and indexes may speak

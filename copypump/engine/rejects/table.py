@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.engine.chunks.ledger import MAKING
@@ -35,8 +34,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RejectTable:
+class RejectTable(Struct, frozen=True):
     """The table's name, and the statements on it. `ours` is a schema that is made where it is missing."""
 
     schema: str | None

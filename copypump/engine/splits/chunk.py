@@ -7,12 +7,13 @@ its rows by itself, and no chunk shares a row with another one of its split.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import asdict
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+
+class Chunk(Struct, frozen=True):
     """Rows that one worker reads with one COPY.
 
     `number` counts from 1 and is its identity within the split. `label` is for people, and has no row's
@@ -38,8 +39,7 @@ class Chunk:
         return cls(**given)
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(Struct, frozen=True):
     """How a source is cut: `name` is one of SPLITS, `chunks` stand in the order of work, largest first.
 
     `stable`: each chunk means the same rows under a later snapshot too, as far as nobody changed them.
@@ -61,8 +61,7 @@ class Split:
         return cls(name, tuple(in_order), stable, tuple(reasons))
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """One way to cut, as help shows it; `stable` as in Split, where no part of it is cut by ctid."""
 
     name: str

@@ -8,8 +8,8 @@ literals are the server's own spelling of a value, cast to the type.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.codec.column import Column
@@ -28,8 +28,7 @@ _OTHERS = frozenset((16, 18, 19, 26, 700, 701, 1083, 869, 829))
 UNCHECKED_NULLS = 180000  # the server version that brought NOT NULL constraints that old rows may break
 
 
-@dataclass(frozen=True, slots=True)
-class SplitColumn:
+class SplitColumn(Struct, frozen=True):
     """A column to cut by, of the table or `of_query`.
 
     `indexed` and `unique` tell of an index that begins with it, or has it alone. `nullable`: NULL may be in

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 # Chunks per worker, at least: whichever worker is last then has an eighth of its work too much or too little,
 # also where an estimate is off by half, and the bar is 1.3 of the mean.
@@ -25,8 +26,7 @@ LEAST_BYTES = 16 << 20
 Place = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """Rows from `start` on: `blocks` whole blocks, or with 0 of them, one row; `weight` in bytes."""
 
     start: Place
@@ -34,8 +34,7 @@ class Cell:
     weight: float
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Struct, frozen=True):
     """Rows from `start` to before `end` (None: to whatever comes last)."""
 
     start: Place

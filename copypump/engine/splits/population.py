@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.engine.planning.origin import where_clause
@@ -16,8 +16,7 @@ from copypump.postgres.sizes import Storage, leaves_of, storage_of
 SAMPLE_ROWS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Population:
+class Population(Struct, frozen=True):
     """Rows to sample: `rows` is the SQL from FROM on, `share` the part of all rows that it gives.
 
     `bytes`: what all of them have, heap and TOAST; None where nothing tells, and the server makes all rows

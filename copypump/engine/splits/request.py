@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.codec.column import Column
@@ -35,8 +35,7 @@ class TooLong(Exception):  # noqa: N818 - the split is then made without what wa
     """What was asked of the source took longer than PATIENCE, or somebody cancelled it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A source that is to be cut for `jobs` workers.
 
     `startable_over`: the load can begin again from nothing, so that its chunks need not mean the same rows

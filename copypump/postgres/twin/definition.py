@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
@@ -289,8 +290,7 @@ SELECT jsonb_build_object('name', p.pubname, 'owner', pg_get_userbyid(p.pubowner
  ORDER BY p.pubname"""
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True):
     """A table's whole definition; each part holds catalog rows as JSON objects, by `_QUERIES`.
 
     The last five are of others that use the table: foreign keys to it, views, rules, policies and functions

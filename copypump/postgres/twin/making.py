@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
+from msgspec import Struct
 from psycopg import sql
 
 from copypump.postgres.names import quote_name
@@ -17,8 +17,7 @@ _MAX_NAME = 63
 PREFIX = "copypump"
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """What the twin, and what belongs to it and has a name in its schema, is called until it takes its place.
 
     `parts` and `away` are by ("index" or "sequence" or "statistics", name): the twin's, and what the old
@@ -30,7 +29,7 @@ class Names:
     old: Name
     parts: Mapping[tuple[str, str], str]
     away: Mapping[tuple[str, str], str]
-    keys: tuple[str, ...] = field(default=())
+    keys: tuple[str, ...] = ()
 
 
 def choose_names(definition: Definition, token: str) -> Names:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+
+from msgspec import Struct
 
 from copypump.postgres.names import quote_name, show_name
 from copypump.postgres.session import Session
@@ -53,8 +54,7 @@ SELECT format('CREATE on the tablespace %I', s.spcname)
  ORDER BY 1"""
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(Struct, frozen=True):
     """Our session's role, as far as making a table asks for it.
 
     `setting` is what SET ROLE was given. `defaults` are those to whom its ALTER DEFAULT PRIVILEGES give

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+
+class Committed(Struct, frozen=True):
     """A chunk's row: what it moved, under which of the run's snapshots (counted from 1)."""
 
     chunk: int
@@ -19,8 +19,7 @@ class Committed:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class RunState:
+class RunState(Struct, frozen=True):
     """How a run stands, as `copypump runs` lists it.
 
     `status` is running, done, failed or stopped; a run that says that it is running while nobody holds it
@@ -42,8 +41,7 @@ class RunState:
     bytes_written: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A run's own row, whole."""
 
     run: str
