@@ -29,16 +29,26 @@ WINDOW = 5.0
 class Display:
     """What a run is given: call it with each `Progress`, every `interval` seconds. Keeps the last one."""
 
-    def __init__(self, show: Callable[[str, Progress], None], interval: float) -> None:
+    def __init__(
+        self,
+        show: Callable[[str, Progress], None],
+        interval: float,
+        tell: Callable[[str, Progress], None] | None = None,
+    ) -> None:
         self.interval = interval
         self.last: Progress | None = None
         self._show = show
+        self._tell = tell  # what stays
         self._shown = 0.0
         self._phase = ""
         self._seen: deque[Progress] = deque()
 
     def __call__(self, progress: Progress) -> None:
         """Show a moment of the run; never fails, for a run must not end because nobody watches it."""
+        if progress.run and self._tell is not None and (self.last is None or not self.last.run):
+            name = progress.run
+            with contextlib.suppress(OSError, ValueError):
+                self._tell(f"run {name} (copypump resume {name}, should it end early)", progress)
         self.last = progress
         self._seen.append(progress)
         while len(self._seen) > 2 and self._seen[1].seconds <= progress.seconds - WINDOW:
@@ -87,15 +97,23 @@ def display(face: output.Face, wanted: bool) -> Iterator[Display]:
     if not wanted:
         yield Display(lambda _text, _progress: None, PLAIN_INTERVAL)
     elif face.json:
-        yield Display(lambda text, progress: logs.progressed(text, asdict(progress)), PLAIN_INTERVAL)
+        yield Display(_logged, PLAIN_INTERVAL, _logged)
     elif _is_terminal():
         line = _Line()
         try:
-            yield Display(line.show, TERMINAL_INTERVAL)
+            yield Display(line.show, TERMINAL_INTERVAL, _noted)
         finally:
             line.close()
     else:
-        yield Display(lambda text, _progress: output.note(text), PLAIN_INTERVAL)
+        yield Display(_noted, PLAIN_INTERVAL, _noted)
+
+
+def _logged(text: str, progress: Progress) -> None:
+    logs.progressed(text, asdict(progress))
+
+
+def _noted(text: str, _progress: Progress) -> None:
+    output.note(text)
 
 
 def _is_terminal() -> bool:

@@ -101,7 +101,7 @@ class Progress(Struct, frozen=True):
     """A moment of a run, handed to `on_progress`: totals since the start, and what holds the rows up now.
 
     `chunks` is 0 in a run of one transaction; `phase` names what goes on after the last chunk. `snapshot_age`
-    counts seconds; it is 0 where chunks share no snapshot.
+    counts seconds; it is 0 where chunks share no snapshot. `run` is the name in the ledger that was made up.
     """
 
     rows_read: int
@@ -116,6 +116,7 @@ class Progress(Struct, frozen=True):
     retries: int = 0
     snapshot_age: float = 0.0
     phase: str = ""
+    run: str = ""
 
 
 class Watch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import json
 import os
 import pty
 import re
@@ -63,6 +64,13 @@ def test_elsewhere_a_line_every_10_seconds(capsys: pytest.CaptureFixture[str]) -
         for tenth in range(1, 251):
             shown(moment(tenth / 10, tenth))
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_name_that_was_made_up_is_told_once_and_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with display(Face(), wanted=True) as shown:
+        for tenth in range(1, 50):
+            shown(moment(tenth / 10, tenth, chunks=9, run="r1"))
+    assert capsys.readouterr().err == "run r1 (copypump resume r1, should it end early)\n"
 
 
 def test_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +190,8 @@ def test_a_terminal_and_chunks(words: list[str], tmp_path: Path) -> None:
     )
     assert chunks
     assert {int(count) for _, count in chunks} != {1}
-    assert seen.stdout.startswith("{")
+    name = json.loads(seen.stdout)["run"]
+    assert f"run {name} (copypump resume {name}, should it end early)" in seen.lines
     assert "\x1b[3" not in seen.stderr  # no colours
     quiet = Terminal(tmp_path, 80, *words, "--mode", "append", "--no-progress")
     assert (quiet.code, quiet.stderr) == (0, "")

@@ -210,8 +210,9 @@ class _Run:
         self._stack.callback(crew.close)
         self._coordinator = Coordinator(
             crew, len(self._plan.split.chunks), self._done, on_progress, interval, report.warn,
-            self._snapshot_taken,
+            self._snapshot_taken, job.run if self._plan.options.run_id is None else "",
         )  # fmt: skip
+        self._coordinator.begin()
         if left:
             crew.start()
             self._coordinator.run(left)

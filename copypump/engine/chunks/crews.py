@@ -107,6 +107,7 @@ class Coordinator:
         interval: float,
         warn: Callable[[str], object],
         snapshot_taken: float | None = None,
+        made_up: str = "",
     ) -> None:
         self.done = list(done)
         self.retried = 0
@@ -116,9 +117,15 @@ class Coordinator:
         self._interval = interval
         self._warn = warn
         self._snapshot_taken = snapshot_taken
+        self._made_up = made_up
         self._spent = Counters()
         self._shown = time.perf_counter()
         self._watch = Watch(self._shown)
+
+    def begin(self) -> None:
+        """Tell a name that was made up at once: whoever kills the run wants to know it."""
+        if self._made_up and self._on_progress is not None:
+            self._on_progress(self.progress(0))
 
     def run(self, chunks: Sequence[Chunk]) -> None:
         """Move these chunks, in order.
@@ -195,6 +202,7 @@ class Coordinator:
             retries=self.retried,
             snapshot_age=time.perf_counter() - self._snapshot_taken if self._snapshot_taken else 0.0,
             phase=phase,
+            run=self._made_up,
         )
 
     def _show(self, working: int) -> None:
