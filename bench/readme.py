@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bench import scaling_report
+from bench import jobs, scaling_report
 from bench.measure import ROOT
 from bench.report import arrow, exactness, note, ours, remarks, started, summary
 from bench.results import BARS, FOLDER, load, place
@@ -68,6 +68,10 @@ def _exact(made: dict[str, Any]) -> list[str]:
     ]
 
 
+def _jobs(made: dict[str, Any]) -> list[str]:
+    return ["\n".join(jobs.tables(made)), f"{place(made)}."]
+
+
 def _scaling(made: dict[str, Any]) -> list[str]:
     return [
         f"![How costs grow]({FOLDER.relative_to(ROOT)}/scaling.png)",
@@ -81,5 +85,6 @@ OTHERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "start": _start,
     "arrow": _arrow,
     "exact": _exact,
+    "jobs": _jobs,
     "scaling": _scaling,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -457,20 +458,25 @@ def test_a_transform_that_multiplies_rows(example: Pair) -> None:
     assert sql(example.dst, "SELECT count(*), count(DISTINCT id) FROM people") == [(10 * ROWS, ROWS)]
 
 
-@pytest.mark.parametrize("transform", [None, people], ids=["forwarded", "transformed"])
-def test_threads_that_join_in_keep_the_order(
-    example: Pair, monkeypatch: pytest.MonkeyPatch, transform: Any
-) -> None:
+@pytest.fixture
+def carriers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the pipelines' threads as they start, where each look finds that another would help."""
     monkeypatch.setattr(pipeline, "_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(pipeline, "_HARDLY", 2.0)  # each look finds that another thread would help
+    monkeypatch.setattr(pipeline, "_HARDLY", 2.0)
     started: list[str] = []
     start = threading.Thread.start
 
     def told(thread: threading.Thread) -> None:
-        started.append(thread.name)
+        if re.fullmatch(r"copypump-\d", thread.name):
+            started.append(thread.name)
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", told)
+    return started
+
+
+@pytest.mark.parametrize("transform", [None, people], ids=["forwarded", "transformed"])
+def test_threads_that_join_in_keep_the_order(example: Pair, carriers: list[str], transform: Any) -> None:
     name = "people" if transform else "same"
     copypump.pump(
         example.src,
@@ -481,9 +487,29 @@ def test_threads_that_join_in_keep_the_order(
         create=True,
         batch_bytes=10_000,
     )
-    assert [name for name in started if name.startswith("copypump-")] == [f"copypump-{i}" for i in (1, 2, 3)]
+    assert carriers == ["copypump-1", "copypump-2", "copypump-3"]
     landed = sql(example.dst, f"SELECT id FROM {name} ORDER BY ctid")
     assert landed == sql(example.src, "SELECT id FROM people")
+
+
+def test_a_chunk_begins_with_as_many_threads_as_those_before_it_needed(
+    example: Pair, carriers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share, shared = pipeline.Pipeline._share_work, list[None]()
+
+    def at_first(each: pipeline.Pipeline) -> None:
+        shared.append(None)
+        if len(shared) < pipeline.THREADS:
+            share(each)
+
+    monkeypatch.setattr(pipeline.Pipeline, "_share_work", at_first)
+    report = copypump.pump(
+        example.src, example.dst, table="people", into="same", create=True, batch_bytes=10_000,
+        split="key", split_by="id", chunk_bytes=100_000,
+    )  # fmt: skip
+    assert report.chunks > 1
+    assert carriers == ["copypump-1", "copypump-2", "copypump-3"] * report.chunks
+    assert wire(example.dst, "TABLE same ORDER BY id") == wire(example.src, "TABLE people ORDER BY id")
 
 
 def swapped(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -20,6 +20,7 @@ from copypump.engine.chunks.retries import Retry, classify
 from copypump.engine.chunks.sessions import Interrupts, Readers, Writers
 from copypump.engine.landing import hold
 from copypump.engine.pipeline.moving import Attempt, move_rows
+from copypump.engine.pipeline.pipeline import Pace
 from copypump.engine.planning.itself import watched
 from copypump.engine.planning.plan import Plan
 from copypump.engine.rejects.limit import Limit
@@ -44,7 +45,7 @@ class Job(Struct, frozen=True):
     """A run under way, as its workers see it.
 
     `landed` is the target table as `prepare` left it, `snapshot` the number of the run's snapshot that its
-    readers hold. `limit` counts the rejects, where rows may be rejected.
+    readers hold. `limit` counts the rejects, where rows may be rejected; `pace` is of this process's chunks.
     """
 
     plan: Plan
@@ -57,6 +58,7 @@ class Job(Struct, frozen=True):
     writers: Writers
     interrupts: Interrupts
     limit: Limit | None = None
+    pace: Pace = field(default_factory=Pace)
 
 
 class Attempts:
@@ -126,7 +128,9 @@ def move_chunk(job: Job, chunk: Chunk, counters: Counters, warn: Callable[[str],
         copy = chunk_copy(plan.origin, plan.options, chunk)
         with watched(reader, writer, plan, interrupt):
             attempt = None if job.limit is None else Attempt(job.run, chunk.number, job.limit)
-            warnings = move_rows(plan, copy, reader, writer, interrupt, counters, attempt=attempt)
+            warnings = move_rows(
+                plan, copy, reader, writer, interrupt, counters, attempt=attempt, pace=job.pace
+            )
         done = Committed(
             chunk.number, job.snapshot, counters.rows_read, counters.rows_written, counters.bytes_read,
             counters.bytes_written, time.perf_counter() - began,

@@ -9,7 +9,7 @@ from msgspec import Struct
 from psycopg import sql
 
 from copypump.codec.framing import Framer
-from copypump.engine.pipeline.pipeline import Feed, Pipeline, Receiver, WireFeed
+from copypump.engine.pipeline.pipeline import Feed, Pace, Pipeline, Receiver, WireFeed
 from copypump.engine.pipeline.reshape import Reshaper
 from copypump.engine.pipeline.sink import Sink
 from copypump.engine.planning.plan import Plan
@@ -49,10 +49,12 @@ def move_rows(
     on_progress: OnProgress | None = None,
     interval: float = 0.5,
     attempt: Attempt | None = None,
+    pace: Pace | None = None,
 ) -> list[str]:
     """Move what `copy` reads into the plan's sink, staging table included; give the decoder's warnings.
 
-    Rows are rejected as the plan says, and counted by the `attempt`, which is not None then.
+    Rows are rejected as the plan says, and counted by the `attempt`, which is not None then. `pace` is what
+    the chunks before this one have left.
 
     Raises:
         CopypumpError: the sessions remain to be rolled back.
@@ -67,11 +69,11 @@ def move_rows(
         feed, reshaper = middle(plan, copy_out, counters)
         if plan.rejecting is None:
             receiver: Receiver = open_sink(target, sink)
-            move(feed, reshaper, receiver, interrupt, counters, on_progress, interval)
+            move(feed, reshaper, receiver, interrupt, counters, on_progress, interval, pace)
         else:
             assert attempt is not None
             blocks = plan.rejecting.open(target, attempt.run, attempt.chunk, attempt.limit)
-            move(feed, reshaper, blocks, interrupt, counters, on_progress, interval)
+            move(feed, reshaper, blocks, interrupt, counters, on_progress, interval, pace)
             counters.rows_written = blocks.landed
         sink.finish(target, plan.destination.name, counters.rows_written)
     except TargetError as error:
@@ -87,6 +89,7 @@ def move(
     counters: Counters,
     on_progress: Callable[[Progress], None] | None,
     interval: float,
+    pace: Pace | None = None,
 ) -> None:
     """Run the pipeline into a COPY that has begun, and stop all of its threads if it ends any other way.
 
@@ -95,7 +98,7 @@ def move(
         Aborted: the interrupt was set from outside; likewise.
 
     """
-    pipeline = Pipeline(feed, reshaper, receiver, interrupt, counters)
+    pipeline = Pipeline(feed, reshaper, receiver, interrupt, counters, pace)
     try:
         pipeline.run(on_progress, interval)
         interrupt.check()  # the pipeline's threads do not tell that they were ended from outside

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import pyarrow as pa
+from msgspec import Struct
 
 from copypump.codec.decoder import Decoder
 from copypump.codec.framing import HEADER, TRAILER, Block, Framer
@@ -46,6 +47,12 @@ _LOOK_SECONDS = 0.05
 
 # The stages, by their numbers in Turns.
 _FEED, _RESHAPE, _WRITE = range(3)
+
+
+class Pace(Struct):
+    """How many threads a run's pipelines have needed so far: the next begins with as many."""
+
+    threads: int = 1
 
 
 class Feed(Protocol):
@@ -213,6 +220,7 @@ class Pipeline:
         target: Receiver,
         interrupt: Interrupt,
         counters: Counters,
+        pace: Pace | None = None,
     ) -> None:
         self._reshapes = reshaper is not None
         self._middle: Reshaper | Forwarder = reshaper or Forwarder()
@@ -225,6 +233,7 @@ class Pipeline:
         self._target = target
         self._interrupt = interrupt
         self._counters = counters
+        self._pace = pace or Pace()
         self._turns = Turns(3)
         self._ended = False
         self._error: BaseException | None = None
@@ -244,7 +253,8 @@ class Pipeline:
         """
         start = time.perf_counter()
         self._looked = (start, 0.0, 0.0)
-        self._start_thread()
+        for _ in range(self._pace.threads):
+            self._start_thread()
         watch = Watch(start)
         ended = 0
         while ended < len(self._threads):
@@ -275,6 +285,7 @@ class Pipeline:
         self._looked = now
         if min(source, target) > _BOTH * seconds or source + target < _HARDLY * seconds:
             self._start_thread()
+            self._pace.threads = max(self._pace.threads, len(self._threads))
 
     def abort(self) -> None:
         """Make every thread stop at its next step or wait."""
