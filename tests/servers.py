@@ -276,7 +276,8 @@ class SystemServer(Server):
         return "127.0.0.1", self.port
 
     def log(self) -> str:
-        return (self._home / "log").read_text()
+        # Each database writes in its own encoding.
+        return (self._home / "log").read_text(errors="replace")
 
     def start_again(self) -> None:
         """Start after `halt()`, on the same port."""
