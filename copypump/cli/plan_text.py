@@ -17,7 +17,7 @@ from copypump.engine.planning.description import (
     index_lines,
     left_line,
     more_statements,
-    split_line,
+    split_lines,
     transaction_line,
 )
 from copypump.errors import printable
@@ -87,7 +87,7 @@ class _Writer:
             "rejects": _rejects(shown["rejects"]),
             "indexes": "\n".join(index_lines(shown)),
             "batches": f"up to {batches['rows']:,} rows, about {megabytes(batches['bytes'])}",
-            "split": split_line(shown),
+            "split": "\n".join(split_lines(shown)),
             "ledger": ""
             if ledger is None
             else f"schema {ledger['schema']}, run {ledger['run']}"

@@ -14,7 +14,8 @@ which none is taken away or changes its meaning as long as `version` stays the s
                   cast_by_target
     left_out      column, side, type, why
     batches       rows, bytes
-    split         name, why, stable, workers, bytes, chunks (number, label, bytes)
+    split         name, why, choices (of each way to cut: name, chosen, why), stable, workers, bytes,
+                  chunks (number, label, bytes)
     ledger        null, or schema and run (made_up: it will have another name)
     indexes       null where they are kept, or rebuilt (what is dropped, and made again), kept (name, why),
                   the bytes of rows that are there and that are coming (null: unknown), pays, rule
@@ -86,7 +87,8 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "batches": {"rows": plan.options.batch_rows, "bytes": plan.options.batch_bytes},
         "split": {
             "name": plan.split.name,
-            "why": list(plan.split.reasons),
+            "why": [choice.why for choice in plan.split.choices if choice.chosen] + list(plan.split.reasons),
+            "choices": [asdict(choice) for choice in plan.split.choices],
             "stable": plan.split.stable,
             "workers": plan.options.job_count if plan.many else 1,
             "bytes": sum(chunk.bytes for chunk in plan.split.chunks)
@@ -275,7 +277,7 @@ def describe(plan: Plan) -> str:
         *(plan.rejecting.describe() if plan.rejecting else ()),
         *(f"indexes   {line}" for line in index_lines(shown)),
         f"batches   up to {shown['batches']['rows']:,} rows, about {shown['batches']['bytes']:,} bytes",
-        f"split     {split_line(shown)}",
+        *(f"split     {line}" for line in split_lines(shown)),
     ]
     for transaction in shown["transactions"]:
         lines.append(transaction_line(transaction))
@@ -317,14 +319,19 @@ def index_lines(shown: dict[str, Any]) -> list[str]:
     return lines
 
 
-def split_line(shown: dict[str, Any]) -> str:
-    """Write how the source is cut."""
+def split_lines(shown: dict[str, Any]) -> list[str]:
+    """Write how the source is cut, and why so and not otherwise, in a line for each way or alike ones."""
     split = shown["split"]
-    count = len(split["chunks"])
-    return (
-        f"{split['name']}: {count:,} chunk{'s' if count != 1 else ''}, {split['workers']}"
-        f" worker{'s' if split['workers'] != 1 else ''}; {'; '.join(split['why'])}"
+    count, workers = len(split["chunks"]), split["workers"]
+    line = (
+        f"{split['name']}: {count:,} chunk{'s' if count != 1 else ''},"
+        f" {workers} worker{'s' if workers != 1 else ''}; {'; '.join(split['why'])}"
     )
+    others: dict[str, list[str]] = {}
+    for choice in split["choices"]:
+        if not choice["chosen"]:
+            others.setdefault(choice["why"], []).append(choice["name"])
+    return [line, *(f"{', '.join(names)}: {why}" for why, names in others.items())]
 
 
 def column_line(column: dict[str, Any]) -> str:

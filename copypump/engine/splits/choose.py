@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
 from copypump.engine.options import Options
 from copypump.engine.planning.origin import Origin
-from copypump.engine.splits.chunk import SPLITS, Chunk, Split
+from copypump.engine.splits.chunk import SPLITS, Choice, Chunk, Split
 from copypump.engine.splits.ctid import split_by_ctid
 from copypump.engine.splits.cutting import LEAST_BYTES
 from copypump.engine.splits.key import split_by_key
@@ -20,6 +20,10 @@ from copypump.errors import RefusedError, Side, UsageError
 from copypump.postgres.catalog import KINDS
 from copypump.postgres.session import Session
 from copypump.postgres.sizes import is_standby
+
+_UNCUT = "not looked at, as nothing is cut"
+# Why one is never taken where the choice is ours.
+_ON_REQUEST = {"values": "only where it is asked for: --split-by COLUMN --split values"}
 
 
 def choose_split(
@@ -38,20 +42,18 @@ def choose_split(
     request = Request(source, origin, options, jobs, startable_over)
     asked = _asked(options)
     if asked is None:
-        split = _best(request)
-    else:
-        try:
-            split = WAYS[asked](request)
-        except Unfit as unfit:
-            raise RefusedError(
-                f"cannot split by {asked}: {unfit.reason}",
-                side=Side.SOURCE,
-                table=origin.name,
-                column=unfit.column,
-                hint=unfit.hint,
-            ) from None
-        split = replace(split, reasons=("asked for", *split.reasons))
-    return split
+        return _best(request)
+    try:
+        split = WAYS[asked](request)
+    except Unfit as unfit:
+        raise RefusedError(
+            f"cannot split by {asked}: {unfit.reason}",
+            side=Side.SOURCE,
+            table=origin.name,
+            column=unfit.column,
+            hint=unfit.hint,
+        ) from None
+    return _explained(split, "asked for", {}, "not asked for")
 
 
 def _asked(options: Options) -> str | None:
@@ -65,28 +67,39 @@ def _asked(options: Options) -> str | None:
     return options.split
 
 
-def _whole(request: Request, reasons: list[str]) -> Split:
+def _whole(request: Request, reasons: tuple[str, ...] = ()) -> Split:
     """Everything as one chunk."""
     size = sum(storage.bytes for storage in stored_in(request))
     chunk = Chunk(1, f"all of {request.origin.name}", bytes=size)
     return Split.of("none", [chunk], stable=True, reasons=reasons)
 
 
+def _explained(split: Split, why: str, others: Mapping[str, str], rest: str = _UNCUT) -> Split:
+    """Add why it is this one; why it is none of the `others` (by name), and none of those that are left."""
+    whys = {split.name: why, **others}
+    whys |= {name: rest for name in SPLITS if name not in whys}
+    choices = (Choice(name, name == split.name, each) for name, each in whys.items())
+    return replace(split, choices=tuple(choices))
+
+
 def _best(request: Request) -> Split:
     """Cut as is best where nothing was asked for; into one chunk where that cannot be, or is not worth it."""
     if fault := _indivisible(request):
-        return _whole(request, [fault])
-    reasons = []
+        return _explained(_whole(request), fault, {})
+    others = {}
     for name in _candidates(request):
         try:
             split = WAYS[name](request)
         except Unfit as unfit:
-            reasons.append(f"not by {name}: {unfit.reason}")
+            others[name] = f"does not fit: {unfit.reason}"
             continue
         if len(split.chunks) == 1:
-            return _whole(request, [*split.reasons, "all of it is as small as a chunk is at least"])
-        return replace(split, reasons=(_PRAISE[name], *split.reasons, *reasons))
-    return _whole(request, reasons)
+            others[name] = "would make no second chunk"
+            why = "there is no more than one chunk in it"
+            return _explained(_whole(request, split.reasons), why, others | _ON_REQUEST)
+        others["none"] = f"not needed: of {request.jobs} workers one alone would do all of it"
+        return _explained(split, _PRAISE[name], others | _ON_REQUEST, f"not needed, as {name} fits")
+    return _explained(_whole(request), "no way to cut it fits", others | _ON_REQUEST)
 
 
 def _indivisible(request: Request) -> str | None:
@@ -113,26 +126,27 @@ def _indivisible(request: Request) -> str | None:
 
 
 def _candidates(request: Request) -> tuple[str, ...]:
-    """The ways to try for a table, best first."""
+    """The ways to try for a table, best first, after those that its kind rules out, which costs nothing."""
     table = request.origin.table
     assert table is not None
     if table.kind != "p":
-        return "ctid", "key"
+        return "partitions", "ctid", "key"
     sizes = [storage.bytes for storage in stored_in(request)]
     # Uncut, a partition that is larger than a worker's share of the whole would keep it alone at the end.
     uneven = max(sizes, default=0) * request.jobs > sum(sizes)
-    return ("key", "partitions") if uneven and not request.startable_over else ("partitions", "key")
+    keeps_uneven = uneven and not request.startable_over
+    return ("ctid", "key", "partitions") if keeps_uneven else ("ctid", "partitions", "key")
 
 
 # Why each way is taken where the choice is ours.
 _PRAISE = {
-    "ctid": "by ctid: it needs no index, reads each block once, and the load can start over",
-    "key": "by ranges of a key: they mean the same rows under a later snapshot",
-    "partitions": "by partitions: each is read by its own name",
+    "ctid": "it needs no index, reads each block once, and the load can start over",
+    "key": "its ranges mean the same rows under a later snapshot",
+    "partitions": "each is read by its own name",
 }
 
 WAYS: dict[str, Callable[[Request], Split]] = {
-    "none": lambda request: _whole(request, []),
+    "none": _whole,
     "ctid": split_by_ctid,
     "key": split_by_key,
     "values": split_by_values,

@@ -39,17 +39,27 @@ class Chunk(Struct, frozen=True):
         return cls(**given)
 
 
+class Choice(Struct, frozen=True):
+    """What became of one of SPLITS when a source was cut; `why` is for the plan."""
+
+    name: str
+    chosen: bool
+    why: str
+
+
 class Split(Struct, frozen=True):
     """How a source is cut: `name` is one of SPLITS, `chunks` stand in the order of work, largest first.
 
     `stable`: each chunk means the same rows under a later snapshot too, as far as nobody changed them.
-    `reasons` are sentences for the plan: why this split, and why not another.
+    `reasons` are sentences for the plan on how this split came about. `choices` say of each of SPLITS why it
+    is this one or is not; they are only of the plan, and none where the split comes from the ledger.
     """
 
     name: str
     chunks: tuple[Chunk, ...]
     stable: bool
     reasons: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
     @classmethod
     def of(cls, name: str, chunks: Iterable[Chunk], stable: bool, reasons: Iterable[str] = ()) -> Split:

@@ -29,12 +29,12 @@ def split_by_ctid(request: Request) -> Split:
     table = request.origin.table
     if table is None:
         raise Unfit("a query's rows have no ctid", hint="name one of its columns: --split-by COLUMN")
-    storage = storage_of(request.source, table.oid)
     if table.kind == "p":
         raise Unfit(
             f"the rows of {table} lie in its partitions, each with ctids of its own",
             hint="--split partitions cuts large partitions by ctid",
         )
+    storage = storage_of(request.source, table.oid)
     refuse_ctid(request, storage)
     stretches, notes = stretches_of(request, request.relation, storage)
     chunks = chunks_of(stretches, str(table))

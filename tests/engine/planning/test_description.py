@@ -121,6 +121,19 @@ def test_no_value_of_a_row_and_no_password(pg15: Any, pair: Pair) -> None:
     assert "secret" in shown
 
 
+def test_the_split_and_why_not_another(example: Pair) -> None:
+    plan = api.plan(example.src, example.dst, table="people", into="copied", create=True, split="none")
+    split = plan.as_dict()["split"]
+    assert split["why"] == ["asked for"]
+    assert {choice["name"]: choice["why"] for choice in split["choices"] if not choice["chosen"]} == (
+        dict.fromkeys(("ctid", "key", "values", "partitions"), "not asked for")
+    )
+    assert [line for line in plan.describe().splitlines() if line.startswith("split ")] == [
+        "split     none: 1 chunk, 1 worker; asked for",
+        "split     ctid, key, values, partitions: not asked for",
+    ]
+
+
 def test_what_can_be_resumed(example: Pair) -> None:
     job: dict[str, Any] = {"table": "people", "into": "copied", "create": True}
     assert not planned(example, **job)["resume"]["possible"]

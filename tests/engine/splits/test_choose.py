@@ -66,10 +66,15 @@ def choose(
         return choose_split(session, origin, options, jobs=jobs, startable_over=startable_over)
 
 
+def told(split: Split) -> list[str]:
+    """All that the plan says of it."""
+    return [*split.reasons, *(choice.why for choice in split.choices)]
+
+
 @pytest.mark.parametrize(
     ("given", "name", "reason"),
     [
-        ({"table": "keyed"}, "ctid", "by ctid: it needs no index"),
+        ({"table": "keyed"}, "ctid", "it needs no index"),
         ({"table": "keyed", "jobs": 1}, "none", "one worker"),
         ({"table": "keyed", "split": "none"}, "none", "asked for"),
         ({"table": "keyed", "startable_over": False}, "key", "this load cannot start over"),
@@ -90,11 +95,11 @@ def choose(
             "2 large partitions are not cut by ctid",
         ),
         ({"table": "lopsided"}, "partitions", "read by its own name"),
-        ({"table": "lopsided", "startable_over": False}, "key", "by ranges of a key"),
+        ({"table": "lopsided", "startable_over": False}, "key", "its ranges mean the same rows"),
         ({"table": "hollow"}, "none", "not worth a second chunk"),
         ({"table": "seen"}, "none", "a view is cut only where --split-by"),
         ({"table": "seen", "split_by": "k"}, "key", "the rows were made once"),
-        ({"table": "kept"}, "ctid", "by ctid"),
+        ({"table": "kept"}, "ctid", "it needs no index"),
         ({"table": "outside"}, "none", "a foreign table is cut only where"),
         ({"table": "outside", "split_by": "k"}, "key", "the rows were made once"),
         ({"query": "TABLE keyed"}, "none", "a query is cut only where"),
@@ -104,12 +109,68 @@ def choose(
 def test_the_split_and_its_reason(sources: str, given: dict[str, Any], name: str, reason: str) -> None:
     split = choose(sources, **given)
     assert split.name == name
-    assert any(reason in each for each in split.reasons), split.reasons
+    assert any(reason in each for each in told(split)), told(split)
     assert (len(split.chunks) > 1) == (name != "none")
     cut_by_ctid = any("ctid" in (chunk.where or "") for chunk in split.chunks)
     assert split.stable != cut_by_ctid
     assert (ENDS in split.reasons) == cut_by_ctid
     assert SPLITS[name].stable or not split.stable
+    assert {choice.name for choice in split.choices} == SPLITS.keys()
+    assert [choice.name for choice in split.choices if choice.chosen] == [name]
+
+
+@pytest.mark.parametrize(
+    ("given", "whys"),
+    [
+        (
+            {"table": "keyed"},
+            {
+                "ctid": "it needs no index, reads each block once, and the load can start over",
+                "partitions": "does not fit: public.keyed has no partitions",
+                "key": "not needed, as ctid fits",
+                "values": "only where it is asked for: --split-by COLUMN --split values",
+                "none": "not needed: of 2 workers one alone would do all of it",
+            },
+        ),
+        (
+            {"table": "keyed", "startable_over": False},
+            {
+                "key": "its ranges mean the same rows under a later snapshot",
+                "ctid": "does not fit: such chunks cannot be read again once their snapshot is gone,"
+                " and this load cannot start over",
+            },
+        ),
+        (
+            {"table": "parted"},
+            {
+                "ctid": "does not fit: the rows of public.parted lie in its partitions,"
+                " each with ctids of its own",
+                "key": "not needed, as partitions fits",
+            },
+        ),
+        ({"table": "lopsided", "startable_over": False}, {"partitions": "not needed, as key fits"}),
+        (
+            {"table": "keyless", "startable_over": False},
+            {
+                "none": "no way to cut it fits",
+                "key": "does not fit: public.keyless has no unique index on one column alone",
+            },
+        ),
+        (
+            {"table": "keyed", "where": "k < 3"},
+            {"none": "there is no more than one chunk in it", "ctid": "would make no second chunk"},
+        ),
+        ({"table": "keyed", "jobs": 1}, {"none": "one worker reads all of it"}),
+        (
+            {"table": "keyed", "jobs": 1},
+            dict.fromkeys(["ctid", "values"], "not looked at, as nothing is cut"),
+        ),
+        ({"table": "keyed", "split_by": "k"}, {"key": "asked for", "ctid": "not asked for"}),
+    ],
+)
+def test_why_it_is_each_way_or_is_not(sources: str, given: dict[str, Any], whys: dict[str, str]) -> None:
+    split = choose(sources, **given)
+    assert whys.items() <= {choice.name: choice.why for choice in split.choices}.items(), split.choices
 
 
 @pytest.mark.parametrize(
@@ -168,10 +229,10 @@ def test_a_role_that_may_not_read_partitions_by_themselves(pg15: Server) -> None
             dsn = pg15.dsn(name, user="split_reader")
             split = choose(dsn, table="parted")
             assert split.name == "none"
-            assert any("not its partition public.parted_a by itself" in reason for reason in split.reasons)
+            assert any("not its partition public.parted_a by itself" in reason for reason in told(split))
             split = choose(dsn, table="keyed", columns=["k", "v"])
             assert split.name == "key"
-            assert any("SELECT on the table" in reason for reason in split.reasons)
+            assert any("SELECT on the table" in reason for reason in told(split))
         finally:
             sql(pg15.dsn(name), "DROP OWNED BY split_reader; DROP ROLE split_reader")
 
@@ -181,7 +242,7 @@ def test_an_estimate_that_takes_too_long_is_done_without(
 ) -> None:
     monkeypatch.setattr(asking, "PATIENCE", 0.05)
     split = choose(sources, table="keyed", split="ctid", where="pg_sleep(0.01) IS NOT NULL")
-    assert any("its chunks have equally many" in reason for reason in split.reasons)
+    assert any("its chunks have equally many" in reason for reason in told(split))
     assert len(split.chunks) > 1
     assert max(chunk.bytes for chunk in split.chunks) < 2 * min(chunk.bytes for chunk in split.chunks)
 
@@ -190,7 +251,7 @@ def test_a_server_without_scans_of_ranges_of_ctid(sources: str, monkeypatch: pyt
     monkeypatch.setattr(ctid, "TID_RANGE_SCANS", 10**6)
     split = choose(sources, table="keyed")
     assert split.name == "key"
-    assert any("not by ctid: reading ranges of ctid needs PostgreSQL 14" in each for each in split.reasons)
+    assert any("does not fit: reading ranges of ctid needs PostgreSQL 14" in each for each in told(split))
     with pytest.raises(RefusedError, match="needs PostgreSQL 14 or later on the source"):
         choose(sources, table="keyed", split="ctid")
 
@@ -220,7 +281,7 @@ def test_a_standby_is_read_by_one_unless_asked(pg15: Server) -> None:
         server.start_again()
         split = choose(server.dsn(), table="t", wanted="auto")
         assert split.name == "none"
-        assert any("unless --jobs says more" in reason for reason in split.reasons)
+        assert any("unless --jobs says more" in reason for reason in told(split))
         with pg15.fresh_database() as name:
             report = copypump.pump(
                 server.dsn(), pg15.dsn(name), table="t", create=True, jobs=2, chunk_bytes=SMALL
