@@ -323,15 +323,18 @@ def split_lines(shown: dict[str, Any]) -> list[str]:
     """Write how the source is cut, and why so and not otherwise, in a line for each way or alike ones."""
     split = shown["split"]
     count, workers = len(split["chunks"]), split["workers"]
-    line = (
+    what = (
         f"{split['name']}: {count:,} chunk{'s' if count != 1 else ''},"
-        f" {workers} worker{'s' if workers != 1 else ''}; {'; '.join(split['why'])}"
+        f" {workers} worker{'s' if workers != 1 else ''}"
     )
     others: dict[str, list[str]] = {}
     for choice in split["choices"]:
         if not choice["chosen"]:
             others.setdefault(choice["why"], []).append(choice["name"])
-    return [line, *(f"{', '.join(names)}: {why}" for why, names in others.items())]
+    return [
+        "; ".join([what, *split["why"]]),
+        *(f"{', '.join(names)}: {why}" for why, names in others.items()),
+    ]
 
 
 def column_line(column: dict[str, Any]) -> str:

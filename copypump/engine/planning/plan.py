@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections.abc
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -33,7 +33,7 @@ from copypump.engine.planning.differences import find_differences
 from copypump.engine.planning.mapping import Hidden, Mapping, Value, make_mapping
 from copypump.engine.planning.origin import Origin, is_raw, plan_origin
 from copypump.engine.planning.refusals import Refusals
-from copypump.engine.splits import Chunk, Split, choose_split
+from copypump.engine.splits import Chunk, Split, choose_split, explained
 from copypump.errors import RefusedError, Side
 from copypump.postgres.extensions import extensions_of
 from copypump.postgres.names import show_name
@@ -132,11 +132,13 @@ def make_plan(
     decided: Split | None = None,
     notes: collections.abc.Mapping[str, Any] | None = None,
     *,
+    check: Callable[[Origin], object] | None = None,
     one_database: bool = False,
 ) -> Plan:
     """Decide one run of `options` between two sessions that stand in a transaction each, of `one_database`.
 
-    `decided` is how the source was cut when a run began that is now resumed, `notes` what it has noted since.
+    `decided` is how the source was cut when a run began that is now resumed, `notes` what it has noted since,
+    and `check` raises where the source is no longer what it was.
 
     Raises:
         RefusedError: anything that cannot hold, before anything is written; with all `others` that can be
@@ -144,7 +146,9 @@ def make_plan(
 
     """
     with Refusals() as refusals:
-        return _make_plan(source, target, options, transform, decided, notes or {}, refusals, one_database)
+        return _make_plan(
+            source, target, options, transform, decided, notes or {}, refusals, check, one_database
+        )
 
 
 def _make_plan(
@@ -155,6 +159,7 @@ def _make_plan(
     decided: Split | None,
     notes: collections.abc.Mapping[str, Any],
     refusals: Refusals,
+    check: Callable[[Origin], object] | None,
     one_database: bool,
 ) -> Plan:
     table = find_landing(target, options)
@@ -165,6 +170,8 @@ def _make_plan(
         likeness = plan_likeness(source, target, options, table, notes, begun=decided is not None)
     made = likeness.made if likeness else None
     origin = plan_origin(source, options, transform, table or made)
+    if check is not None:
+        check(origin)
     check_binary(origin)
     seen, unread = _seen(origin.columns, transform)
     chosen, policies = reading_types(options, origin.columns, unread)
@@ -255,6 +262,7 @@ def _make_plan(
         servers=Servers(source.server_version, target.server_version),
         rejecting=rejecting,
         warnings=(
+            *split.warnings,
             *_reading_warnings(source, split, options),
             *_warnings(origin, destination, options.load_mode),
             *loading.warnings,
@@ -298,8 +306,8 @@ def plan_split(source: Session, origin: Origin, options: Options) -> Split:
                 f"mode {mode.name} goes with one job and no split: {mode.single}",
                 hint="--mode replace loads a new table by many workers, and swaps it in at the end",
             )
-        reason = f"mode {mode.name}: {mode.single}"
-        return Split.of("none", [Chunk(1, "all rows")], stable=True, reasons=[reason])
+        whole = Split.of("none", [Chunk(1, "all rows")], stable=True)
+        return explained(whole, f"mode {mode.name}: {mode.single}")
     return choose_split(
         source,
         origin,

@@ -15,10 +15,16 @@ from copypump.engine.splits.chunk import Split as Split
 
 if TYPE_CHECKING:
     from copypump.engine.splits.choose import choose_split as choose_split
+    from copypump.engine.splits.choose import explained as explained
     from copypump.engine.splits.partitions import check_split as check_split
     from copypump.engine.splits.reading import chunk_copy as chunk_copy
 
-_HOMES = {"choose_split": "choose", "check_split": "partitions", "chunk_copy": "reading"}
+_HOMES = {
+    "choose_split": "choose",
+    "explained": "choose",
+    "check_split": "partitions",
+    "chunk_copy": "reading",
+}
 
 __all__ = ["SPLITS", "Chunk", "Split", *_HOMES]
 

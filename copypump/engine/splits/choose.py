@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
-from copypump.engine.options import Options
+from copypump.engine.options import AUTO, Options
 from copypump.engine.planning.origin import Origin
 from copypump.engine.splits.chunk import SPLITS, Choice, Chunk, Split
 from copypump.engine.splits.ctid import split_by_ctid
@@ -53,12 +53,12 @@ def choose_split(
             column=unfit.column,
             hint=unfit.hint,
         ) from None
-    return _explained(split, "asked for", {}, "not asked for")
+    return explained(split, "asked for", rest="not asked for")
 
 
 def _asked(options: Options) -> str | None:
     """The way that the options name; None where the choice is ours."""
-    if options.split == "auto":
+    if options.split == AUTO:
         return None if options.split_by is None else "key"
     if options.split_by is not None and options.split not in ("key", "values"):
         raise UsageError(f"split_by goes with the splits key and values, not with {options.split}")
@@ -74,9 +74,9 @@ def _whole(request: Request, reasons: tuple[str, ...] = ()) -> Split:
     return Split.of("none", [chunk], stable=True, reasons=reasons)
 
 
-def _explained(split: Split, why: str, others: Mapping[str, str], rest: str = _UNCUT) -> Split:
+def explained(split: Split, why: str, others: Mapping[str, str] | None = None, rest: str = _UNCUT) -> Split:
     """Add why it is this one; why it is none of the `others` (by name), and none of those that are left."""
-    whys = {split.name: why, **others}
+    whys = {split.name: why, **(others or {})}
     whys |= {name: rest for name in SPLITS if name not in whys}
     choices = (Choice(name, name == split.name, each) for name, each in whys.items())
     return replace(split, choices=tuple(choices))
@@ -85,7 +85,9 @@ def _explained(split: Split, why: str, others: Mapping[str, str], rest: str = _U
 def _best(request: Request) -> Split:
     """Cut as is best where nothing was asked for; into one chunk where that cannot be, or is not worth it."""
     if fault := _indivisible(request):
-        return _explained(_whole(request), fault, {})
+        return _alone(request, fault)
+    if fault := _small(request):
+        return explained(_whole(request), fault)
     others = {}
     for name in _candidates(request):
         try:
@@ -96,14 +98,24 @@ def _best(request: Request) -> Split:
         if len(split.chunks) == 1:
             others[name] = "would make no second chunk"
             why = "there is no more than one chunk in it"
-            return _explained(_whole(request, split.reasons), why, others | _ON_REQUEST)
+            return explained(_whole(request, split.reasons), why, others | _ON_REQUEST)
         others["none"] = f"not needed: of {request.jobs} workers one alone would do all of it"
-        return _explained(split, _PRAISE[name], others | _ON_REQUEST, f"not needed, as {name} fits")
-    return _explained(_whole(request), "no way to cut it fits", others | _ON_REQUEST)
+        return explained(split, _PRAISE[name], others | _ON_REQUEST, f"not needed, as {name} fits")
+    return _alone(request, "no way to cut it fits", others | _ON_REQUEST)
+
+
+def _alone(request: Request, why: str, others: Mapping[str, str] | None = None) -> Split:
+    """Everything as one chunk, of which those who want more workers are warned."""
+    split = explained(_whole(request), why, others)
+    if request.jobs == 1 or request.options.jobs == AUTO:
+        return split
+    return replace(
+        split, warnings=(f"one worker does all of it, not {request.jobs}: {why} (see copypump plan)",)
+    )
 
 
 def _indivisible(request: Request) -> str | None:
-    """Why nothing is cut unless it is asked for."""
+    """Why nothing is cut unless it is asked for, however large it is."""
     origin, options = request.origin, request.options
     table = origin.table
     if request.jobs == 1:
@@ -115,13 +127,18 @@ def _indivisible(request: Request) -> str | None:
         return f"a {kind} is cut only where --split-by names a column: each chunk reads all of it again"
     if table.persistence == "t":
         return f"{table} is a temporary table, which no other session can read"
-    if options.jobs == "auto" and is_standby(request.source):
+    if options.jobs == AUTO and is_standby(request.source):
         return "the source is a standby, where long reads are cancelled: one worker, unless --jobs says more"
+    return None
+
+
+def _small(request: Request) -> str | None:
+    """Why a table is not worth more than one chunk, where it is not."""
     stored = stored_in(request)
     size = sum(storage.bytes for storage in stored)
     known = all(storage.kind != "f" for storage in stored)
-    if known and size <= min(LEAST_BYTES, options.chunk_bytes):
-        return f"{table} has {megabytes(size)}, which is not worth a second chunk"
+    if known and size <= min(LEAST_BYTES, request.options.chunk_bytes):
+        return f"{request.origin.table} has {megabytes(size)}, which is not worth a second chunk"
     return None
 
 

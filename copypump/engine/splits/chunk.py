@@ -52,7 +52,8 @@ class Split(Struct, frozen=True):
 
     `stable`: each chunk means the same rows under a later snapshot too, as far as nobody changed them.
     `reasons` are sentences for the plan on how this split came about. `choices` say of each of SPLITS why it
-    is this one or is not; they are only of the plan, and none where the split comes from the ledger.
+    is this one or is not. These and the `warnings` are of the plan alone: a split that comes from the ledger
+    has none.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Split(Struct, frozen=True):
     stable: bool
     reasons: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, chunks: Iterable[Chunk], stable: bool, reasons: Iterable[str] = ()) -> Split:

@@ -58,7 +58,7 @@ def refuse_ctid(request: Request, storage: Storage) -> None:
     if not request.startable_over:
         raise Unfit(
             "such chunks cannot be read again once their snapshot is gone, and this load cannot start over",
-            hint="--split-by a unique key, or --mode truncate, or a target that is empty",
+            hint="--split-by a unique key, or --mode replace, or a target that is empty",
         )
 
 

@@ -176,6 +176,26 @@ def test_why_it_is_each_way_or_is_not(sources: str, given: dict[str, Any], whys:
 @pytest.mark.parametrize(
     ("given", "why"),
     [
+        ({"query": "TABLE keyed"}, "a query is cut only where --split-by"),
+        ({"table": "seen"}, "a view is cut only where --split-by"),
+        ({"table": "keyless", "startable_over": False}, "no way to cut it fits"),
+        ({"table": "keyless", "startable_over": False, "wanted": "auto"}, None),
+        ({"table": "keyless", "startable_over": False, "jobs": 1}, None),
+        ({"table": "small"}, None),
+        ({"table": "keyed"}, None),
+    ],
+)
+def test_who_wants_more_workers_is_told_that_one_does_it(
+    sources: str, given: dict[str, Any], why: str | None
+) -> None:
+    warnings = choose(sources, **given).warnings
+    assert len(warnings) == (why is not None)
+    assert all(f"one worker does all of it, not 2: {why}" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
         ({"table": "keyed", "split": "ctid", "startable_over": False}, "this load cannot start over"),
         ({"table": "keyed", "split": "ctid", "snapshot": False}, "exact only under one snapshot"),
         ({"table": "seen", "split": "ctid"}, "not stored in blocks"),
