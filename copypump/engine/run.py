@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from copypump.engine.chunks.fingerprint import loaded_split
+from copypump.engine.chunks.fingerprint import check_source, loaded_split
 from copypump.engine.landing import begin_landing, finish_landing
 from copypump.engine.options import Options
 from copypump.engine.pipeline.moving import Attempt, OnProgress, move_rows
@@ -42,6 +43,7 @@ log = logging.getLogger("copypump.run")
 _FIRING = {"keep": "OA", "disable-user": "", "replica": "RA"}
 
 UNTOUCHED = "nothing was committed: the target is as it was before"
+_UNRESUMED = "the run is as it was before"
 
 
 @contextmanager
@@ -69,7 +71,10 @@ def planned(
         one_database = begin_both(source, target)
         decided = None if resumed is None else loaded_split(resumed.split)
         notes = None if resumed is None else resumed.notes
-        plan = make_plan(source, target, options, transform, decided, notes, one_database=one_database)
+        check = None if resumed is None else partial(check_source, resumed.run, resumed.fingerprint)
+        plan = make_plan(
+            source, target, options, transform, decided, notes, check=check, one_database=one_database
+        )
         with Refusals() as refusals:
             with refusals.collecting():
                 refuse_itself(source, target, plan)
@@ -128,7 +133,7 @@ def run(
     counters = Counters()
     report = Report("failed", options.table or "query", options.target_name)
     interrupt = interrupt or Interrupt()
-    with reported(report, counters):
+    with reported(report, counters, UNTOUCHED if resumed is None else _UNRESUMED):
         try:
             with planned(src, dst, options, interrupt, report.warn, resumed) as (plan, source, target):
                 report.source, report.target = plan.origin.name, plan.destination.name
@@ -222,21 +227,24 @@ def _look_around(plan: Plan, source: Session, target: Session) -> Around:
 
 
 @contextmanager
-def reported(report: Report, counters: Counters) -> Iterator[None]:
-    """Fill the report however the body ends; an error of ours takes it along."""
+def reported(report: Report, counters: Counters, untouched: str = UNTOUCHED) -> Iterator[None]:
+    """Fill the report however the body ends; an error of ours takes it along.
+
+    `untouched` is the state of one that tells of none: nothing was changed.
+    """
     start = time.perf_counter()
     try:
         yield
         report.status = "done"
     except CopypumpError as error:
         if error.state is None and not isinstance(error, OutcomeUnknownError):
-            error.state = UNTOUCHED
+            error.state = untouched
         report.error = str(error)
         error.report = report
         raise
     except KeyboardInterrupt as interrupt:
         if report.status != "done":
-            interrupt.args = interrupt.args or (UNTOUCHED,)
+            interrupt.args = interrupt.args or (untouched,)
             raise
         report.warnings.append("interrupted after the commit, which was too late: everything is there")
     finally:

@@ -289,12 +289,7 @@ class _Run:
         """Say in the ledger, and in the error, how far the run came; give what is to be raised."""
         run = self._plan.run
         if not self._begun:
-            if not self._resumed or not isinstance(error, CopypumpError):
-                return error
-            shown = told(error)
-            if isinstance(shown, CopypumpError):
-                shown.state = error.state or "the run is as it was before"
-            return shown
+            return told(error) if self._resumed and isinstance(error, CopypumpError) else error
         done = len(self._coordinator.done if self._coordinator else self._done)
         self._report.chunks_done = done
         state = (

@@ -7,6 +7,7 @@ from typing import Any
 
 from copypump.codec.column import Column
 from copypump.engine.options import Options
+from copypump.engine.planning.origin import Origin
 from copypump.engine.planning.plan import Plan
 from copypump.engine.splits import Chunk, Split
 from copypump.errors import RefusedError
@@ -68,7 +69,7 @@ def fingerprint(plan: Plan, landed: Table) -> dict[str, Any]:
     """What must be the same, the target being `landed`, as the run found or made it; see `differences`."""
     options = saved_options(plan.options)
     return {
-        "source": {"name": plan.origin.name, "columns": _columns(plan.origin.columns)},
+        "source": _source(plan.origin),
         "target": {"name": str(landed), "columns": _columns(landed.columns)},
         "transform": plan.transform.identity() if plan.transform else [],
         "options": {
@@ -77,6 +78,10 @@ def fingerprint(plan: Plan, landed: Table) -> dict[str, Any]:
             if name not in FREE | _SPLIT and name not in ("transforms", "create", "create_like_source")
         },
     }
+
+
+def _source(origin: Origin) -> dict[str, Any]:
+    return {"name": origin.name, "columns": _columns(origin.columns)}
 
 
 def _columns(columns: Sequence[Column]) -> dict[str, str]:
@@ -90,8 +95,17 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "
         here = f"{path}{name}"
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from differences(old, new, f"{here} ")
+        elif _functions(old) == _functions(new) != []:
+            for one, other in zip(before[name], now[name], strict=True):
+                yield from differences(one, other, f"{here} {one['name']} ")
         elif old != new:
             yield f"{here}: was {_shown(old)}, is {_shown(new)}"
+
+
+def _functions(value: object) -> list[str]:
+    """The names of functions, as `Transform.identity` gives them; none of anything else."""
+    named = [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+    return [each["name"] for each in named]
 
 
 def _shown(value: object) -> str:
@@ -106,3 +120,8 @@ def check_same(run: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> N
             f"the run {run} is not what it was: " + "; ".join(found),
             hint=f"put it back as it was, or begin anew: copypump forget {run}",
         )
+
+
+def check_source(run: str, before: Mapping[str, Any], origin: Origin) -> None:
+    """The same of the source alone, before anything else is planned that a change of it would upset."""
+    check_same(run, {"source": before["source"]}, {"source": _source(origin)})

@@ -26,7 +26,7 @@ class RunStatus(Struct, frozen=True):
     options: dict[str, Any]
     split: str
     snapshots: list[str]
-    chunks: list[Committed]
+    committed: list[Committed]
     steps: dict[str, dict[str, Any]]
 
 
@@ -54,9 +54,9 @@ def status(run: str, dst: Where, ledger_schema: str = DEFAULT_LEDGER) -> RunStat
     with _opened(dst) as session:
         record = ledger.read(session, run)
         [state] = ledger.runs(session, run)
-        chunks = sorted(ledger.chunks(session, run).values(), key=lambda done: done.chunk)
+        committed = sorted(ledger.chunks(session, run).values(), key=lambda done: done.chunk)
         steps = ledger.steps(session, run)
-    return RunStatus(state, record.options, record.split["name"], record.snapshots, chunks, steps)
+    return RunStatus(state, record.options, record.split["name"], record.snapshots, committed, steps)
 
 
 def recorded(run: str, dst: Where, ledger_schema: str = DEFAULT_LEDGER) -> Record:

@@ -151,6 +151,6 @@ def test_each_chunk_by_itself_without_a_shared_snapshot(pair: Pair) -> None:
 def test_a_run_of_one_chunk_may_have_a_name(pair: Pair) -> None:
     copypump.pump(*pair, **CHUNKS | {"split": "none"})
     found = copypump.status("it", pair.dst)
-    assert [(chunk.chunk, chunk.rows_written) for chunk in found.chunks] == [(1, ROWS)]
+    assert [(chunk.chunk, chunk.rows_written) for chunk in found.committed] == [(1, ROWS)]
     with pytest.raises(RefusedError, match="is done"):
         resume(*pair)

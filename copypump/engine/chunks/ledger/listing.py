@@ -13,7 +13,7 @@ from copypump.postgres.session import Session
 
 _RUNS = """
 SELECT r.run, r.status, r.source, r.target, r.error, r.version,
-       r.started::pg_catalog.text, r.changed::pg_catalog.text,
+       r.started::pg_catalog.text, greatest(r.changed, c.committed)::pg_catalog.text,
        pg_catalog.json_array_length(r.split::pg_catalog.json OPERATOR(pg_catalog.->) 'chunks'),
        c.done, c.rows_read, c.rows_written, c.bytes_written,
        EXISTS (SELECT FROM pg_catalog.pg_locks l
@@ -26,7 +26,7 @@ SELECT r.run, r.status, r.source, r.target, r.error, r.version,
                        OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8)
                       OPERATOR(pg_catalog.=) pg_catalog.hashtextextended(r.run, 0))
   FROM {schema}.runs r,
-       LATERAL (SELECT pg_catalog.count(*) AS done,
+       LATERAL (SELECT pg_catalog.count(*) AS done, pg_catalog.max(k.committed) AS committed,
                        coalesce(pg_catalog.sum(k.rows_read), 0)::pg_catalog.int8 AS rows_read,
                        coalesce(pg_catalog.sum(k.rows_written), 0)::pg_catalog.int8 AS rows_written,
                        coalesce(pg_catalog.sum(k.bytes_written), 0)::pg_catalog.int8 AS bytes_written
