@@ -15,9 +15,9 @@ def drain(
     most_rows: int,
     *,
     deadline: int = 0,
-    gather_ns: int,
-) -> tuple[int, int, int]:
-    """Fill `data`; return (status, messages taken, ns waited)."""
+    pace: float = 0.0,
+) -> tuple[int, int, int, float]:
+    """Fill `data`; return (status, messages taken, ns waited, pace)."""
 
 def push(
     pgconn: int,

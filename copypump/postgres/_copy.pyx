@@ -120,7 +120,6 @@ cdef struct Drain:
     void *pgconn
     int interrupt
     int64_t deadline
-    int gather_ns       # how long to let data gather before a read
     bint encrypted      # bytes that have left the socket may wait between it and libpq, where poll() is blind
     char *into
     Py_ssize_t size     # of what `into` has room for
@@ -129,6 +128,7 @@ cdef struct Drain:
     int64_t rows
     int64_t most_rows
     int64_t waited
+    double pace         # ns in which a byte comes, 0: not to be waited for
 
 
 # A read of a socket costs about as much for 8 kB as for 64 kB. The server sends 8 kB pieces, so a reader that
@@ -139,19 +139,37 @@ cdef struct Drain:
 cdef enum:
     GATHERED = 131072
 
+    # Nanoseconds: a shorter nap is not worth its wakeup, in a longer one a socket that has filled up would wait.
+    SHORTEST = 50000
+    LONGEST = 1000000
 
-cdef void gather(Drain *d, int handle) noexcept nogil:
-    """Sleep while the socket holds little and goes on filling."""
+
+cdef int gather(Drain *d, int handle) noexcept nogil:
+    """Sleep for as long as the socket will need to hold GATHERED bytes; return what it holds then.
+
+    A nap of the length that those before have shown costs two switches of the processor, and no send of the
+    server's has to wake anyone. To wait for the first byte and then nap up to four times for 0.2 ms took 3.6 s of
+    CPU in place of 2.9 s for TPC-H lineitem (6,001,215 rows, 1.3 GB, no transform, Unix sockets).
+    """
     cdef timespec nap
     cdef int there = 0
-    cdef int before = -1
+    cdef int before
+    cdef int64_t began
+    if ioctl(handle, FIONREAD, &there) < 0 or there >= GATHERED:
+        return there
     nap.tv_sec = 0
-    nap.tv_nsec = d.gather_ns
-    for _ in range(4):
-        if ioctl(handle, FIONREAD, &there) < 0 or there >= GATHERED or there <= before:
-            return
-        before = there
-        nanosleep(&nap, NULL)
+    nap.tv_nsec = <long>min(max((GATHERED - there) * d.pace, <double>SHORTEST), <double>LONGEST)
+    before = there
+    began = now()
+    nanosleep(&nap, NULL)
+    if ioctl(handle, FIONREAD, &there) < 0:
+        return 0
+    if there > before:
+        d.pace = (d.pace + <double>(now() - began) / (there - before)) / 2
+    else:
+        d.pace *= 2
+    d.pace = min(d.pace, <double>LONGEST / GATHERED)
+    return there
 
 
 cdef int ended(Drain *d) noexcept nogil:
@@ -194,9 +212,9 @@ cdef int fill(Drain *d) noexcept nogil:
         else:
             began = now()
             handle = PQsocket(d.pgconn)
-            status = wait(handle, POLLIN, d.interrupt, d.deadline, &got)
-            if status == _MORE and d.gather_ns:
-                gather(d, handle)
+            status = _MORE
+            if d.pace == 0 or gather(d, handle) < GATHERED:
+                status = wait(handle, POLLIN, d.interrupt, d.deadline, &got)
             d.waited += now() - began
             if status != _MORE:
                 return status
@@ -205,7 +223,7 @@ cdef int fill(Drain *d) noexcept nogil:
 
 
 def drain(uintptr_t pgconn, int interrupt, bytearray data, Py_ssize_t enough, int64_t most_rows, *,
-          int64_t deadline=0, int gather_ns):
+          int64_t deadline=0, double pace=0):
     """Take at least `enough` bytes (at most 1 GiB) or `most_rows` messages into `data`, or what there is.
 
     `interrupt` is a descriptor to poll, or -1; `deadline` is in ns of CLOCK_MONOTONIC, 0 for none. Returns
@@ -219,7 +237,6 @@ def drain(uintptr_t pgconn, int interrupt, bytearray data, Py_ssize_t enough, in
     d.pgconn = <void *>pgconn
     d.interrupt = interrupt
     d.deadline = deadline
-    d.gather_ns = gather_ns
     d.encrypted = PQsslInUse(d.pgconn) or PQgssEncInUse(d.pgconn)
     d.size = enough + 16384  # the usual row that passes `enough` comes whole
     d.used = 0
@@ -227,6 +244,7 @@ def drain(uintptr_t pgconn, int interrupt, bytearray data, Py_ssize_t enough, in
     d.rows = 0
     d.most_rows = most_rows
     d.waited = 0
+    d.pace = pace
     PyByteArray_Resize(data, d.size)
     d.into = PyByteArray_AS_STRING(data)
     try:
@@ -238,7 +256,7 @@ def drain(uintptr_t pgconn, int interrupt, bytearray data, Py_ssize_t enough, in
             PyErr_CheckSignals()
     finally:
         PyByteArray_Resize(data, d.used)
-    return status, d.rows, d.waited
+    return status, d.rows, d.waited, d.pace
 
 
 # Bytes between two looks at the target's socket.

@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -190,17 +190,25 @@ def end_copy(
     return results(pgconn, interrupt=interrupt, deadline=deadline)
 
 
+@contextlib.contextmanager
+def line(pgconn: pq.abc.PGconn) -> Iterator[socket.socket]:
+    """Lend the connection's socket; its descriptor stays libpq's."""
+    with socket.socket(fileno=pgconn.socket) as socket_:
+        try:
+            yield socket_
+        finally:
+            socket_.detach()
+
+
 def peek(pgconn: pq.abc.PGconn) -> bytes | None:
     """Look at the next byte in the socket: b"" at its end or when broken, None when it is empty."""
-    with socket.socket(fileno=pgconn.socket) as line:
+    with line(pgconn) as socket_:
         try:
-            return line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            return socket_.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
         except OSError:
             return b""
-        finally:
-            line.detach()  # libpq owns the descriptor
 
 
 def error_of(pgconn: pq.abc.PGconn, result: pq.abc.PGresult) -> psycopg.Error | Lost:
@@ -313,14 +321,8 @@ def _end_query(pgconn: pq.abc.PGconn, deadline: float) -> Cancel | None:  # noqa
 def shut(connection: psycopg.Connection[Any]) -> None:
     """End the socket in both directions, which also wakes a thread that waits for it or copies over it."""
     if not connection.closed:
-        with (
-            contextlib.suppress(OSError, psycopg.Error),
-            socket.socket(fileno=connection.pgconn.socket) as line,
-        ):
-            try:
-                line.shutdown(socket.SHUT_RDWR)
-            finally:
-                line.detach()  # libpq owns the descriptor
+        with contextlib.suppress(OSError, psycopg.Error), line(connection.pgconn) as socket_:
+            socket_.shutdown(socket.SHUT_RDWR)
 
 
 def hang_up(connection: psycopg.Connection[Any]) -> None:

@@ -17,9 +17,9 @@ from copypump.postgres.translate import told, translate
 # take all that has gathered in the socket. 256 kB and 4 MiB cost the same CPU, the latter 12 MB more memory.
 GROW_BYTES = (1 << 20) - 4096
 
-# Data may gather for up to four times this before a read; see _copy.pyx for what that is worth. 0.1 ms and
-# 0.4 ms were within the noise of it, no sleep at all twice as dear.
-GATHER_NS = 200_000
+# Nanoseconds in which a byte is thought to come (650 MB/s) until a stream has shown it: the native loop lets
+# data gather for as long as that takes.
+PACE = 1.5
 
 
 class Source:
@@ -36,6 +36,7 @@ class Source:
         self.messages = 0
         self.bytes = 0
         self.waited_ns = 0
+        self._pace = PACE
 
     def start(self, statement: Query) -> int:
         """Run a COPY ... TO STDOUT (FORMAT BINARY); return its number of columns.
@@ -71,13 +72,13 @@ class Source:
             interrupt.check()
         data = self._buffers.take()
         with session.native() as handle:
-            status, rows, waited = _copy.drain(
+            status, rows, waited, self._pace = _copy.drain(
                 handle,
                 -1 if interrupt is None else interrupt.fd,
                 data,
                 max_bytes,
                 max_rows,
-                gather_ns=GATHER_NS,
+                pace=self._pace,
             )
         self.messages += rows
         self.bytes += len(data)

@@ -68,7 +68,7 @@ SCALED: dict[str, Any] = {
         ),
         *(
             point("batches", "copypump", kilobytes * 1024, cpu=cpu)
-            for kilobytes, cpu in ((64, 1.1), (2048, 0.6), (4096, 0.5), (65_536, 0.7))
+            for kilobytes, cpu in ((64, 1.1), (2048, 0.5), (4096, 0.6), (65_536, 0.7))
         ),
         *(point("columns", way_, x) for x in (1, 1024) for way_ in ("psql | psql", "copypump")),
         *(point("wire", way_, x, wall=1.0 + x / 50) for x in (0, 50) for way_ in ("psql | psql", "copypump")),

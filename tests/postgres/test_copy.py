@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from copypump.errors import Side, SourceError, TargetError
+from copypump.postgres import _copy, exchange
 from copypump.postgres import target as target_module
 from copypump.postgres.commit import commit
 from copypump.postgres.interrupt import Aborted
@@ -454,8 +455,41 @@ def test_waiting_is_counted(target, target_session):
     assert 0.3e9 < target.waited_ns < 20e9
 
 
-def test_constants_are_sane():
-    assert 1 << 14 <= target_module.PIECE <= 1 << 20
+def test_pieces_leave_libpq_no_rest():
+    """It sends multiples of 8 kB at once, and a CopyData message has five bytes in front."""
+    assert (target_module.PIECE + 5) % 8192 == 0
+
+
+def test_a_unix_socket_to_the_target_holds_more(pg16):
+    with pg16.fresh_database() as name, Session(pg16.dsn(name), Side.TARGET) as session:
+        sql(pg16.dsn(name), "CREATE TABLE t (id bigint, name text)")
+        session.begin_target()
+        with exchange.line(session.pgconn) as line:
+            before = line.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        target = Target(session)
+        target.start("COPY t FROM STDIN (FORMAT BINARY)")
+        with exchange.line(session.pgconn) as line:
+            assert line.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) > before
+        rows = wire_rows(range(50_000), b"x" * 100)
+        target.write(HEADER + rows + TRAILER)
+        assert target.finish() == 50_000
+        session.rollback()
+
+
+@pytest.mark.parametrize("pace", [0.0, 1e-6, 1.5, 1e9])
+def test_rows_come_whole_at_any_pace(source_session, database, pace):
+    """The pace only says how long to sleep; what comes of it stays within a nap of a millisecond."""
+    source = Source(source_session)
+    source.start(SERIES.format(100_000))
+    got, status = b"", _copy.MORE
+    with source_session.native() as handle:
+        while status == _copy.MORE:
+            data = bytearray()
+            status, _, _, pace = _copy.drain(handle, -1, data, 1 << 18, 1 << 62, pace=pace)
+            got += data
+    assert status == _copy.END
+    assert 0 <= pace <= 1e6 / (1 << 17) or pace == 1e9  # which is kept if there was enough each time
+    assert got == psycopg_copy(database, SERIES.format(100_000))
 
 
 SLOW_SIGNAL = """
