@@ -139,7 +139,7 @@ cdef struct Drain:
 cdef enum:
     GATHERED = 131072
 
-    # Nanoseconds: a shorter nap is not worth its wakeup, in a longer one a socket that has filled up would wait.
+    # Nanoseconds: a shorter nap is not worth its wakeup, in a longer one a full socket would wait for us.
     SHORTEST = 50000
     LONGEST = 1000000
 
@@ -148,8 +148,8 @@ cdef int gather(Drain *d, int handle) noexcept nogil:
     """Sleep for as long as the socket will need to hold GATHERED bytes; return what it holds then.
 
     A nap of the length that those before have shown costs two switches of the processor, and no send of the
-    server's has to wake anyone. To wait for the first byte and then nap up to four times for 0.2 ms took 3.6 s of
-    CPU in place of 2.9 s for TPC-H lineitem (6,001,215 rows, 1.3 GB, no transform, Unix sockets).
+    server's has to wake anyone. To wait for the first byte and then nap up to four times for 0.2 ms took
+    3.6 s of CPU in place of 2.9 s for TPC-H lineitem (6,001,215 rows, 1.3 GB, no transform, Unix sockets).
     """
     cdef timespec nap
     cdef int there = 0
