@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from bench import exactness, report, results, scaling_report
+from bench import jobs as many
 from bench.exactness import DECODING
 from bench.measure import ROOT
 from bench.peers.table import PEERS, Peer, Places, missing, of, version
@@ -236,15 +237,24 @@ def scaling(
 @_pythons
 @click.option("--scale", type=float, default=0.1, show_default=True, help="1: the workloads' full size.")
 @click.option("--runs", type=int, default=3, show_default=True, help="Counted turns.")
+@click.option(
+    "--workload", "names", type=click.Choice(many.WORKLOADS_OF_JOBS), multiple=True, help="Repeatable; both."
+)
+@click.option(
+    "--workers",
+    type=click.Choice(many.WORKERS),
+    multiple=True,
+    help="Repeatable; all. 1 shows the ledger's cost.",
+)
 @_out
 def jobs(
-    src: str | None, dst: str | None, pump_python: str, peer_python: str, scale: float, runs: int, out: Path
-) -> None:
+    src: str | None, dst: str | None, pump_python: str, peer_python: str, scale: float, runs: int,
+    names: tuple[str, ...], workers: tuple[int, ...], out: Path,
+) -> None:  # fmt: skip
     """Measure many workers beside as many raw pipes, their ledger, and a skewed table; write jobs.json."""
-    from bench import jobs as many
-
+    sizes = many.Sizes(scale, runs, names or many.WORKLOADS_OF_JOBS, workers or many.WORKERS)
     with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
-        made = many.measure(pair, places, many.Sizes(scale, runs), teller())
+        made = many.measure(pair, places, sizes, teller())
     results.save(made, out / "jobs.json")
     click.echo("\n".join(many.tables(made)))
 

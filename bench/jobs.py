@@ -48,19 +48,21 @@ Tell = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many rows of a workload (1: all), and how often each way is run."""
+    """How many rows of a workload (1: all), how often each way is run, and what is measured."""
 
     scale: float
     runs: int
+    workloads: tuple[str, ...] = WORKLOADS_OF_JOBS
+    workers: tuple[int, ...] = WORKERS
 
 
 def measure(pair: Pair, places: Places, sizes: Sizes, tell: Tell) -> dict[str, Any]:
     """Everything of this module."""
     jobs = []
-    for name in WORKLOADS_OF_JOBS:
+    for name in sizes.workloads:
         with _tables(pair, WORKLOADS[name], sizes.scale) as landing:
-            jobs.append(_side_by_side(pair, WORKLOADS[name], landing, places, sizes.runs, tell))
-    skew = _skew(pair, sizes.scale, tell)
+            jobs.append(_side_by_side(pair, WORKLOADS[name], landing, places, sizes, tell))
+    skew = _skew(pair, sizes, tell)
     return {**scene(pair, places), "scale": sizes.scale, "ranges": RANGES, "jobs": jobs, "skew": skew}
 
 
@@ -80,7 +82,7 @@ def _tables(pair: Pair, workload: Workload, scale: float) -> Iterator[str]:
 
 
 def _side_by_side(
-    pair: Pair, workload: Workload, landing: str, places: Places, runs: int, tell: Tell
+    pair: Pair, workload: Workload, landing: str, places: Places, sizes: Sizes, tell: Tell
 ) -> dict[str, Any]:
     """Wall seconds of copypump with a ledger, of raw pipes, and of copypump in one transaction, turn by turn."""
     seconds: dict[str, list[float]] = {}
@@ -88,12 +90,12 @@ def _side_by_side(
         ways: dict[str, Callable[[], float]] = {
             "one transaction": lambda: _pump(pair, workload, landing, places, 1)
         }
-        for workers in WORKERS:
+        for workers in sizes.workers:
             ways[f"raw {workers}"] = lambda workers=workers: _raw(pair, source, workload, landing, workers)  # type: ignore[misc]
             ways[f"copypump {workers}"] = lambda workers=workers: _pump(  # type: ignore[misc]
                 pair, workload, landing, places, workers, "--split", "ctid", "--run-id", RUN
             )
-        for turn in range(runs + 1):
+        for turn in range(sizes.runs + 1):
             for name, way in ways.items():
                 execute(target, f"TRUNCATE {landing}")
                 _forget(pair)
@@ -210,10 +212,10 @@ class Busy(ThreadPoolExecutor):
         return super().submit(counted)
 
 
-def _skew(pair: Pair, scale: float, tell: Tell) -> list[dict[str, Any]]:
+def _skew(pair: Pair, sizes: Sizes, tell: Tell) -> list[dict[str, Any]]:
     """How long each worker is busy, on a table of which 1% of the rows, all in one place, hold the bytes."""
     table = f"{SCHEMA}.skewed"
-    rows = max(1000, round(SKEWED_ROWS * min(1.0, scale)))
+    rows = max(1000, round(SKEWED_ROWS * min(1.0, sizes.scale)))
     found = []
     with connect(pair.src) as source, connect(pair.dst) as target:
         for connection in (source, target):
@@ -228,7 +230,7 @@ def _skew(pair: Pair, scale: float, tell: Tell) -> list[dict[str, Any]]:
             f" THEN repeat(md5(i::text), {SKEWED_BYTES // 32}) END FROM generate_series(1, {rows}) AS i",
         )
         execute(source, f"VACUUM (ANALYZE) {table}")
-        for workers in WORKERS[1:]:
+        for workers in (each for each in sizes.workers if each > 1):
             execute(target, f"TRUNCATE {table}")
             with Busy(workers) as executor:
                 report = copypump.pump(
@@ -257,7 +259,7 @@ def tables(made: dict[str, Any]) -> Iterator[str]:
     yield "| workload | jobs | copypump | raw pipes | ratio | copypump: to jobs 1 | raw: to one pipe |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for each in made["jobs"]:
-        for workers in WORKERS:
+        for workers in (workers for workers in WORKERS if f"raw {workers}" in each["seconds"]):
             ours, raw = each["seconds"][f"copypump {workers}"], each["seconds"][f"raw {workers}"]
             ratios = [
                 _ratio(ours, raw),
@@ -273,6 +275,8 @@ def tables(made: dict[str, Any]) -> Iterator[str]:
         ours, whole = each["seconds"]["copypump 1"], each["seconds"]["one transaction"]
         cells = [each["name"], each["chunks"], spread(ours), spread(whole), f"{_ratio(ours, whole):.3f}"]
         yield f"| {' | '.join(map(str, cells))} |"
+    if not made["skew"]:
+        return
     yield ""
     yield "| skewed table | chunks | busy seconds of each worker | longest / mean |"
     yield "| --- | --- | --- | --- |"

@@ -280,7 +280,7 @@ class SystemServer(Server):
         return (self._home / "log").read_text(errors="replace")
 
     def start_again(self) -> None:
-        """Start after `halt()`, on the same port."""
+        """Start after `halt()` or `shut_down()`, on the same port."""
         self._run("pg_ctl", "-D", self._home / "data", "-l", self._home / "log", "-w", "start")
 
     def stand_by(self) -> None:
@@ -291,10 +291,14 @@ class SystemServer(Server):
         """Stop at once, as in a crash."""
         self._run("pg_ctl", "-D", self._home / "data", "-m", "immediate", "-w", "stop")
 
+    def shut_down(self) -> None:
+        """Stop as an administrator does."""
+        self._run("pg_ctl", "-D", self._home / "data", "-m", "fast", "-w", "stop")
+
     def stop(self) -> None:
         self._stop_asking()
         if (self._home / "data" / "postmaster.pid").exists():
-            self._run("pg_ctl", "-D", self._home / "data", "-m", "fast", "-w", "stop")
+            self.shut_down()
         shutil.rmtree(self._home)
 
 

@@ -13,7 +13,7 @@ import psycopg
 from copypump.errors import OutcomeUnknownError, SourceError, TargetError
 from copypump.postgres import exchange
 from copypump.postgres.exchange import Lost
-from copypump.postgres.outcome import PATIENCE, Outcome, Transaction, resolve
+from copypump.postgres.outcome import PATIENCE, STATISTICS_SINCE, Outcome, Transaction, resolve
 from copypump.postgres.session import Query, Session, Statement
 from copypump.postgres.translate import translate
 
@@ -70,9 +70,9 @@ def _transaction(session: Session, first: Sequence[Query | Statement]) -> Transa
     """Who we are, should the answer to COMMIT be lost; None when nothing has been written."""
     version = session.server_version
     current = "pg_current_xact_id_if_assigned" if version >= 130000 else "txid_current_if_assigned"
-    who = f"SELECT pg_catalog.{current}(), pg_catalog.pg_backend_pid()"
-    [*_, [(xid, pid)]] = session.together([*first, who])
-    return None if xid is None else Transaction(int(xid), pid, version)
+    who = f"SELECT pg_catalog.{current}(), pg_catalog.pg_backend_pid(), {STATISTICS_SINCE}"
+    [*_, [(xid, pid, since)]] = session.together([*first, who])
+    return None if xid is None else Transaction(int(xid), pid, since, version)
 
 
 def _commit(session: Session) -> None:
@@ -114,9 +114,12 @@ def _settle(
         error.state = f"{reason}; asked again, the server says that the transaction was rolled back"
         raise error from None
     assert transaction is not None
+    hint = f"ask the server, in the same database: {transaction.query}"
+    if outcome is Outcome.DOUBTFUL:
+        hint = "the server crashed and may have given this id to another transaction: look for the rows"
     raise OutcomeUnknownError(
         f"{reason}, and it could not be found out whether transaction {transaction.xid} held",
         side=side,
         state="either all of this transaction is there, or nothing of it",
-        hint=f"ask the server, in the same database: {transaction.query}",
+        hint=hint,
     ) from None

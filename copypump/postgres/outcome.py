@@ -30,21 +30,42 @@ class Outcome(enum.Enum):
     COMMITTED = "committed"
     ABORTED = "aborted"
     UNKNOWN = "unknown"
+    DOUBTFUL = "doubtful"  # committed, but its server crashed meanwhile, and the id may be another's by now
+
+
+# In a crash a server loses the ids whose first record had not reached its disk, and gives them out again:
+# their status is another transaction's then. A shutdown keeps the server's statistics and a crash discards
+# them, so the moment of their reset tells if there was one (pgstat_reset_after_failure
+# of PostgreSQL's pgstat.c).
+STATISTICS_SINCE = "pg_catalog.pg_stat_get_bgwriter_stat_reset_time()::pg_catalog.text"
 
 
 class Transaction(Struct, frozen=True):
-    """A writing transaction, as its own server knows it: 64-bit id, backend, and the server's version."""
+    """A writing transaction, as its own server knows it.
+
+    Its 64-bit id, its backend, since when the server had gathered statistics, and the server's version.
+    """
 
     xid: int
     pid: int
+    statistics_since: str | None
     server_version: int
+
+    @property
+    def _status(self) -> str:
+        if self.server_version >= 130000:
+            return f"pg_catalog.pg_xact_status('{self.xid}'::pg_catalog.xid8)"
+        return f"pg_catalog.txid_status({self.xid})"
 
     @property
     def query(self) -> str:
         """What to ask the server."""
-        if self.server_version >= 130000:
-            return f"SELECT pg_catalog.pg_xact_status('{self.xid}'::pg_catalog.xid8)"
-        return f"SELECT pg_catalog.txid_status({self.xid})"
+        return f"SELECT {self._status}"
+
+    @property
+    def query_with_crash(self) -> str:
+        """The same, and `STATISTICS_SINCE`."""
+        return f"SELECT {self._status}, {STATISTICS_SINCE}"
 
     @property
     def end_orphan(self) -> str:
@@ -62,7 +83,10 @@ def resolve(dsn: str, side: Side, transaction: Transaction, patience: float) -> 
     deadline = started + patience
     while True:
         with contextlib.suppress(CopypumpError, psycopg.Error, Lost, TimeoutError):
-            outcome = _ask(dsn, side, transaction, deadline, orphan_at=started + _ORPHAN_AFTER)
+            try:
+                outcome = _ask(dsn, side, transaction, deadline, orphan_at=started + _ORPHAN_AFTER)
+            except psycopg.errors.InvalidParameterValue:
+                return Outcome.ABORTED  # not given out yet: it was lost in a crash, and all of it with it
             if outcome is not Outcome.UNKNOWN:
                 return outcome
         if time.monotonic() >= deadline:
@@ -76,21 +100,23 @@ def _ask(dsn: str, side: Side, transaction: Transaction, deadline: float, orphan
     connection = connect(make_conninfo(dsn, connect_timeout=timeout), side)
     try:
         while time.monotonic() < deadline:
-            status = _value(connection, transaction.query, deadline)
+            status, since = _row(connection, transaction.query_with_crash, deadline)
+            if status == "committed" and since != transaction.statistics_since:
+                return Outcome.DOUBTFUL
             if status in ("committed", "aborted"):
                 return Outcome(status)
             if status is None:  # so old that the server has forgotten it
                 return Outcome.UNKNOWN
             if time.monotonic() >= orphan_at:
-                _value(connection, transaction.end_orphan, deadline)
+                exchange.run(connection.pgconn, transaction.end_orphan.encode(), deadline=deadline)
             time.sleep(0.2)
     finally:
         exchange.hang_up(connection)
     return Outcome.UNKNOWN
 
 
-def _value(connection: Connection, query: str, deadline: float) -> str | None:
-    """Return the first value of a query's first row, if any."""
+def _row(connection: Connection, query: str, deadline: float) -> list[str | None]:
+    """Return a query's only row."""
     result = exchange.run(connection.pgconn, query.encode(), deadline=deadline)[-1]
-    value = result.get_value(0, 0) if result.ntuples else None
-    return None if value is None else value.decode()
+    values = (result.get_value(0, column) for column in range(result.nfields))
+    return [None if value is None else value.decode() for value in values]

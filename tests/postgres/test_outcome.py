@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from copypump.errors import OutcomeUnknownError, Side, TargetError
+from copypump.postgres import commit as commit_module
 from copypump.postgres import outcome
 from copypump.postgres.commit import commit
+from copypump.postgres.outcome import Outcome, Transaction, resolve
 from copypump.postgres.session import Session
 from tests.postgres.conftest import ctrl_c, later, within
 from tests.proxy import Fault, Proxy
@@ -101,6 +104,57 @@ def test_nobody_can_say(proxy, table, monkeypatch):
     assert session.committed is None
     query = caught.value.hint.partition(": ")[2]
     assert sql(table, query) == [("committed",)]
+
+
+@contextlib.contextmanager
+def written(database: str) -> Iterator[tuple[Session, Transaction]]:
+    """A session in an open transaction that has written a row, and what it knows of itself."""
+    with Session(database, Side.TARGET) as session:
+        session.begin_target()
+        session.execute("INSERT INTO t VALUES (1)")
+        transaction = commit_module._transaction(session, ())
+        assert transaction is not None
+        yield session, transaction
+
+
+def test_an_id_that_was_lost_in_a_crash_did_not_hold(pg15, table):
+    """With little written nothing of it need be on the disk: the server has never heard of the id then."""
+    sql(table, "CHECKPOINT")  # the table shall be
+    with written(table) as (_, transaction):
+        pg15.halt()
+        pg15.start_again()
+        assert resolve(table, Side.TARGET, transaction, 10.0) is Outcome.ABORTED
+    assert rows(table) == 0
+
+
+def test_an_id_of_the_future_did_not_hold(table):
+    with written(table) as (_, transaction):
+        pass
+    never = replace(transaction, xid=transaction.xid + 1_000_000)
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        sql(table, never.query)
+    assert resolve(table, Side.TARGET, never, 10.0) is Outcome.ABORTED
+
+
+def test_an_id_from_before_a_crash_may_be_anothers(pg15, table):
+    """What the server says of it then is not taken for the truth; after a shutdown it is."""
+    with written(table) as (session, transaction):
+        commit(session)
+    pg15.shut_down()
+    pg15.start_again()
+    assert resolve(table, Side.TARGET, transaction, 10.0) is Outcome.COMMITTED
+    pg15.halt()
+    pg15.start_again()
+    with within(5):
+        assert resolve(table, Side.TARGET, transaction, 10.0) is Outcome.DOUBTFUL
+
+
+def test_a_doubtful_outcome_is_told_so(proxy, table, monkeypatch):
+    monkeypatch.setattr(outcome, "STATISTICS_SINCE", "'another time'")  # as after a crash
+    proxy.fault = Fault("up", "lose answer", seeing=b"COMMIT\0")
+    with within(10), pytest.raises(OutcomeUnknownError, match="could not be found out") as caught:
+        run_through(Session(proxy.dsn(table), Side.TARGET))
+    assert "look for the rows" in caught.value.hint
 
 
 def refuse(*given: object, **more: object) -> None:
