@@ -81,8 +81,8 @@ def test_help_keeps_the_lines_of_examples(copypump: Cli) -> None:
         assert "\n  copypump run --src " in text
 
 
-def test_version(copypump: Cli) -> None:
-    assert copypump("--version").stdout == f"copypump {package.__version__}\n"
+def test_version(process: Cli) -> None:
+    assert process("--version").stdout == f"copypump {package.__version__}\n"
 
 
 def test_every_public_name_is_there_and_no_submodule_has_it() -> None:

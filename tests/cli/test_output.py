@@ -19,7 +19,7 @@ from copypump.cli.output import Face
 from copypump.cli.progress import display
 from copypump.engine.report import Progress, Report, Stage
 from copypump.errors import CopypumpError, ExitCode, RefusedError, Side, TargetError, Terminated
-from tests.cli.conftest import environment
+from tests.cli.conftest import environment, logging_as_it_was
 
 
 def raised(error: BaseException) -> BaseException:
@@ -106,11 +106,8 @@ def test_debug_shows_the_user_s_own_traceback(capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture
 def root_logger() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("copypump")
-    handlers, level = root.handlers[:], ours.level
-    yield
-    root.handlers[:] = handlers
-    ours.setLevel(level)
+    with logging_as_it_was():
+        yield
 
 
 def records(text: str) -> list[dict[str, Any]]:

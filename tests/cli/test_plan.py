@@ -1,4 +1,4 @@
-"""`copypump plan` in processes of its own: the same as `run --dry-run`, for people and as JSON."""
+"""`copypump plan`: the same as `run --dry-run`, for people and as JSON."""
 
 from __future__ import annotations
 

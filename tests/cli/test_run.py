@@ -1,4 +1,4 @@
-"""`copypump run` from end to end, in processes of its own, on real servers."""
+"""`copypump run` from end to end, on real servers; in a process of its own where that is what is tested."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def job(pair: Pair, tmp_path: Path) -> list[str]:
 TABLE = ["--table", "people", "--transform", "cp_etl:clean"]
 
 
-def test_the_main_job(copypump: Cli, pair: Pair, job: list[str]) -> None:
-    done = copypump(*job, *TABLE)
+def test_the_main_job(process: Cli, copypump: Cli, pair: Pair, job: list[str]) -> None:
+    done = process(*job, *TABLE)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("done: ")
     assert "3,000 rows in " in done.stdout
@@ -63,7 +63,7 @@ def test_the_main_job(copypump: Cli, pair: Pair, job: list[str]) -> None:
     assert sql(pair.dst, "SELECT count(*), sum(age), sum(salary_after_tax)::int8 FROM people") == sql(
         pair.src, "SELECT count(*), sum(age + 1), sum(salary * 0.8::float8)::int8 FROM people"
     )
-    again = copypump(*job, *TABLE)
+    again = process(*job, *TABLE)
     assert again.returncode == 3
     assert "--mode" in again.stderr
     assert "truncate" in again.stderr
