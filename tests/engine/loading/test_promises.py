@@ -1,4 +1,4 @@
-"""Every mode x every event x every server: the target's content is exactly what the mode promises, as a multiset.
+"""Every mode x every event x every server, by one chunk and by many in turn: the target's content is exactly what the mode promises, as a multiset.
 
 Whatever happens, it is what was there before, with whole chunks at most where these land one by one; and once
 the run is resumed, or where it has no ledger run anew, it is the mode's own result.
@@ -58,9 +58,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "one": {},
     "many": {"jobs": 2, "split": "values", "split_by": "part", "run_id": "r"},
 }
-CASES = [
-    (mode, way) for mode, way in itertools.product(MODES, WAYS) if not (MODES[mode].single and way == "many")
-]
 VERSIONS = (15, 16, 18)
 
 
@@ -268,21 +265,39 @@ EVENTS: tuple[Callable[[Case], None], ...] = (
 )
 
 
+def cases() -> Iterator[tuple[str, str, Callable[[Case], None], int]]:
+    """Every mode and every event on every server; the ways take turns, so that each is gone in every case."""
+    for (place, mode), (number, event) in itertools.product(enumerate(MODES), enumerate(EVENTS)):
+        for turn, version in enumerate(VERSIONS, place + number):
+            way = "one" if MODES[mode].single else list(WAYS)[turn % len(WAYS)]
+            yield mode, way, event, version
+
+
+CASES = list(cases())
+
+
 def test_every_mode_is_there() -> None:
     assert set(MODES) | {""} == set(LOADINGS)
     assert set(PROMISES) == set(MODES)
-    assert len(CASES) >= 2 * len(MODES) - 1
+    ways = [(mode, way) for mode in MODES for way in WAYS if not (MODES[mode].single and way == "many")]
+    assert {(mode, way, event) for mode, way, event, _ in CASES} == {
+        (*each, event) for each in ways for event in EVENTS
+    }
+    assert {(way, version) for _, way, _, version in CASES} == set(itertools.product(WAYS, VERSIONS))
 
 
-@pytest.fixture(params=VERSIONS)
-def servers(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    source, target = request.getfixturevalue("pg15"), request.getfixturevalue(f"pg{request.param}")
+@pytest.fixture
+def servers(request: pytest.FixtureRequest, version: int) -> Iterator[Pair]:
+    source, target = request.getfixturevalue("pg15"), request.getfixturevalue(f"pg{version}")
     with source.fresh_database() as src, target.fresh_database() as dst:
         yield Pair(source.dsn(src), target.dsn(dst))
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
-@pytest.mark.parametrize(("mode", "way"), CASES)
+@pytest.mark.parametrize(
+    ("mode", "way", "event", "version"),
+    CASES,
+    ids=lambda value: value.__name__ if callable(value) else None,
+)
 def test_the_promise_holds(
     servers: Pair, mode: str, way: str, event: Callable[[Case], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
