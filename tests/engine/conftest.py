@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psycopg
@@ -16,6 +17,14 @@ from tests.servers import Server, sql
 PEOPLE = """CREATE TABLE people (id bigint NOT NULL, name text, age int, salary float8)"""
 AFTER_TAX = """CREATE TABLE people (id bigint NOT NULL, name text, age int, salary_after_tax float8)"""
 ROWS = 5000
+
+# The oldest and the newest.
+SERVERS = ("pg15", "pg18")
+
+
+def in_turn(cases: Iterable[Any]) -> list[tuple[str, Any]]:
+    """A server and a case: each case once, the servers in turn, where what all cases share is proved on both."""
+    return list(zip(itertools.cycle(SERVERS), cases, strict=False))
 
 
 def wire(dsn: str, query: str) -> bytes:
@@ -34,7 +43,7 @@ def people(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns)
 
 
-@pytest.fixture(params=["pg15", "pg18"])
+@pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Server:
     found: Server = request.getfixturevalue(request.param)
     return found

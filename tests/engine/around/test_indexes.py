@@ -26,6 +26,7 @@ from copypump.engine.run import run as carry_out
 from copypump.errors import ExitCode, RefusedError, Side, TargetError, UsageError
 from copypump.postgres.session import Session
 from tests.conftest import Pair
+from tests.engine.conftest import in_turn
 from tests.engine.loading.test_replace import (
     COLUMNS,
     ORDERS,
@@ -95,7 +96,7 @@ def kept(plan: copypump.Plan) -> dict[str, str]:
 # As it was -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["append", "truncate", "insert"])
+@pytest.mark.parametrize(("server", "mode"), in_turn(["append", "truncate", "insert"]), indirect=["server"])
 def test_all_that_a_table_can_have_is_as_it_was(server: Server, two: Pair, mode: str) -> None:
     sql(two.src, SOURCE)
     make_everything(server, two.dst)
@@ -240,7 +241,7 @@ STAYS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("why", STAYS)
+@pytest.mark.parametrize(("server", "why"), in_turn(STAYS), indirect=["server"])
 def test_what_stays_and_why(server: Server, two: Pair, why: str) -> None:
     """And still the other one is rebuilt."""
     name, statements = STAYS[why]

@@ -1,6 +1,6 @@
 """What a target may be, for every mode: rows land, or the plan refuses in words, before anything is written.
 
-The table is the audit of GUARANTEES' "Objects" as far as they are targets; on PostgreSQL 15 and 18.
+The table is the audit of GUARANTEES' "Objects" as far as they are targets; on PostgreSQL 15 and 18, by turns.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import copypump
 from copypump.engine.modes import MODES
 from copypump.errors import CopypumpError, RefusedError, TargetError
 from tests.conftest import Pair
+from tests.engine.conftest import in_turn
 from tests.servers import Server, sql
 
 ROWS = 30
@@ -64,16 +65,10 @@ CASES = [(kind, mode) for kind in PREPARE for mode in ["", *MODES]]
 KEYS = {"partitioned": ["part", "id"]}
 
 
-@pytest.fixture(params=[15, 18], scope="module")
-def servers(request: pytest.FixtureRequest, pg15: Server) -> tuple[Server, Server]:
-    return pg15, request.getfixturevalue(f"pg{request.param}")
-
-
 @pytest.fixture
-def ready(servers: tuple[Server, Server]) -> Iterator[Pair]:
-    source, target = servers
-    with source.fresh_database() as src, target.fresh_database() as dst:
-        pair = Pair(source.dsn(src), target.dsn(dst))
+def ready(pg15: Server, server: Server) -> Iterator[Pair]:
+    with pg15.fresh_database() as src, server.fresh_database() as dst:
+        pair = Pair(pg15.dsn(src), server.dsn(dst))
         sql(
             pair.src,
             f"CREATE TABLE t AS SELECT i AS id, i % 3 AS part, 'v' || i AS v FROM generate_series(1, {ROWS}) AS i",
@@ -91,7 +86,7 @@ def pump(pair: Pair, kind: str, mode: str, **words: Any) -> copypump.Report:
     return copypump.pump(pair.src, dst, **job(kind, mode) | words)
 
 
-@pytest.mark.parametrize("kind", PREPARE)
+@pytest.mark.parametrize(("server", "kind"), in_turn(PREPARE), indirect=["server"])
 def test_every_kind_of_target(ready: Pair, kind: str) -> None:
     """In every mode, one after the other, between two states of the same rows."""
     sql(ready.dst, PREPARE[kind])
