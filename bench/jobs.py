@@ -27,6 +27,7 @@ from bench.peers.table import Places
 from bench.results import scene
 from bench.servers import Pair, uri
 from bench.workloads import SCHEMA, WORKLOADS, Workload
+from copypump.engine.options import DEFAULT_CHUNK_BYTES
 from copypump.engine.splits.cutting import PER_WORKER
 
 WORKERS = (1, 2, 4)
@@ -34,6 +35,11 @@ WORKLOADS_OF_JOBS = ("W1", "W2")
 
 # Each costs a raw pipe the start of two psql.
 RANGES = 16
+BLOCK = 8192
+
+# What a chunk costs by itself shows where the same rows go in many more of them.
+SMALL = "many chunks"
+SMALL_CHUNK = 4 << 20
 
 # The table whose bytes lie in 1% of its rows, all in one place.
 SKEWED_ROWS = 100_000
@@ -84,12 +90,16 @@ def _tables(pair: Pair, workload: Workload, scale: float) -> Iterator[str]:
 def _side_by_side(
     pair: Pair, workload: Workload, landing: str, places: Places, sizes: Sizes, tell: Tell
 ) -> dict[str, Any]:
-    """Wall seconds of copypump with a ledger, of raw pipes, and of copypump in one transaction, turn by turn."""
+    """Wall seconds of copypump, of raw pipes, and of copypump with many more chunks, turn by turn."""
     seconds: dict[str, list[float]] = {}
+    chunks: dict[str, int] = {}
     with connect(pair.src) as source, connect(pair.dst) as target:
-        ways: dict[str, Callable[[], float]] = {
-            "one transaction": lambda: _pump(pair, workload, landing, places, 1)
-        }
+        ways: dict[str, Callable[[], float]] = {}
+        if 1 in sizes.workers:
+            ways[SMALL] = lambda: _pump(
+                pair, workload, landing, places, 1, "--split", "ctid", "--run-id", RUN,
+                "--chunk-bytes", str(SMALL_CHUNK),
+            )  # fmt: skip
         for workers in sizes.workers:
             ways[f"raw {workers}"] = lambda workers=workers: _raw(pair, source, workload, landing, workers)  # type: ignore[misc]
             ways[f"copypump {workers}"] = lambda workers=workers: _pump(  # type: ignore[misc]
@@ -104,11 +114,12 @@ def _side_by_side(
                 tell(f"{workload.name} {name}: {took:.2f} s{'' if turn else ', not counted'}")
                 if turn:
                     seconds.setdefault(name, []).append(took)
-                elif name.startswith("copypump"):
+                elif not name.startswith("raw"):
                     _check(source, target, workload, landing)
-        chunks = copypump.status(RUN, pair.dst).state.chunks
+                    chunks[name] = copypump.status(RUN, pair.dst).state.chunks
         _forget(pair)
-        return {"name": workload.name, "rows": making.count(source, f"{SCHEMA}.{workload.table}"),
+        table = f"{SCHEMA}.{workload.table}"
+        return {"name": workload.name, "rows": making.count(source, table), "bytes": _bytes(source, table),
                 "chunks": chunks, "seconds": seconds}  # fmt: skip
 
 
@@ -177,14 +188,17 @@ def _psql(dsn: str) -> list[str]:
     return ["psql", uri(dsn), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c"]
 
 
-def _ranges(source: Connection, table: str) -> list[str]:
-    """Equal stretches of the table's blocks, the last one open."""
-    row = execute(
-        source, f"SELECT pg_relation_size('{table}') / current_setting('block_size')::int"
-    ).fetchone()
+def _bytes(source: Connection, table: str) -> int:
+    row = execute(source, f"SELECT pg_relation_size('{table}')").fetchone()
     assert row is not None
     assert isinstance(row[0], int)
-    cuts = [row[0] * part // RANGES for part in range(RANGES)]
+    return row[0]
+
+
+def _ranges(source: Connection, table: str) -> list[str]:
+    """Equal stretches of the table's blocks, the last one open."""
+    blocks = _bytes(source, table) // BLOCK
+    cuts = [blocks * part // RANGES for part in range(RANGES)]
     below = [*(f" AND ctid < '({cut},0)'" for cut in cuts[1:]), ""]
     return [f"ctid >= '({cut},0)'{end}" for cut, end in zip(cuts, below, strict=True)]
 
@@ -269,12 +283,7 @@ def tables(made: dict[str, Any]) -> Iterator[str]:
             cells = [each["name"], workers, spread(ours), spread(raw), *(f"{ratio:.2f}" for ratio in ratios)]
             yield f"| {' | '.join(map(str, cells))} |"
     yield ""
-    yield "| workload | chunks | with a ledger | in one transaction | ratio |"
-    yield "| --- | --- | --- | --- | --- |"
-    for each in made["jobs"]:
-        ours, whole = each["seconds"]["copypump 1"], each["seconds"]["one transaction"]
-        cells = [each["name"], each["chunks"], spread(ours), spread(whole), f"{_ratio(ours, whole):.3f}"]
-        yield f"| {' | '.join(map(str, cells))} |"
+    yield from ledger(made)
     if not made["skew"]:
         return
     yield ""
@@ -283,6 +292,23 @@ def tables(made: dict[str, Any]) -> Iterator[str]:
     for each in made["skew"]:
         busy = ", ".join(f"{seconds:.2f}" for seconds in each["busy"])
         yield f"| {each['workers']} workers | {each['chunks']} | {busy} | {each['ratio']:.2f} |"
+
+
+def ledger(made: dict[str, Any]) -> Iterator[str]:
+    """The table of what its transaction, ledger row and queries cost a chunk, by the chunks that a run has more."""
+    default = f"{DEFAULT_CHUNK_BYTES >> 20} MB"
+    yield f"| workload | rows | chunks | seconds | chunks | seconds | a chunk costs | share of one of {default} |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for each in made["jobs"]:
+        few, many = each["seconds"]["copypump 1"], each["seconds"][SMALL]
+        less, more = each["chunks"]["copypump 1"], each["chunks"][SMALL]
+        cost = median(other - one for one, other in zip(few, many, strict=True)) / max(1, more - less)
+        share = cost / (median(few) * DEFAULT_CHUNK_BYTES / each["bytes"])
+        cells = [
+            each["name"], f"{each['rows']:,}", less, spread(few), more, spread(many), f"{1000 * cost:.0f} ms",
+            f"{share:.1%}",
+        ]  # fmt: skip
+        yield f"| {' | '.join(map(str, cells))} |"
 
 
 def _ratio(ones: list[float], others: list[float]) -> float:

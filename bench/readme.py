@@ -24,7 +24,7 @@ def _figures() -> str:
     results = load(FOLDER / "results.json")
     pictures = FOLDER.relative_to(ROOT)
     parts = [
-        "Wall time over that of the raw pipe, two `psql` piped into each other:",
+        "Wall time over that of the raw pipe, two `psql` piped into each other (`python -m bench run --preset readme`):",
         summary(results),
         *remarks(results),
         note(results),
@@ -34,18 +34,19 @@ def _figures() -> str:
         f"All figures are in [report.md]({pictures}/report.md).",
     ]
     bars = load(BARS / "results.json") if (BARS / "results.json").exists() else results
-    parts += ["Copypump beside the raw pipe alone:", ours(bars)]
+    parts += ["Copypump beside the raw pipe alone (`python -m bench run --preset bars`):", ours(bars)]
     if bars is not results:
         parts.append(note(bars))
     for name, part in OTHERS.items():
-        if (path := FOLDER / f"{name}.json").exists():
+        if (path := FOLDER / name).exists():
             parts += part(load(path))
     return "\n\n".join(parts)
 
 
 def _start(made: dict[str, Any]) -> list[str]:
     return [
-        f"How soon it is at work, medians of {len(made['measures'][0]['seconds'])} whole processes, people as the table:",
+        f"How soon it is at work, medians of {len(made['measures'][0]['seconds'])} whole processes, people as the table"
+        " (`python -m bench start`):",
         started(made),
         f"{place(made)}.",
     ]
@@ -53,7 +54,7 @@ def _start(made: dict[str, Any]) -> list[str]:
 
 def _arrow(made: dict[str, Any]) -> list[str]:
     return [
-        "Tables into Arrow and back, by `copypump.read` and `copypump.write` and by ADBC, in one process:",
+        "Tables into Arrow and back, by `copypump.read` and `copypump.write` and by ADBC, in one process (`python -m bench arrow`):",
         arrow(made),
         f"{place(made)}.",
     ]
@@ -63,17 +64,19 @@ def _exact(made: dict[str, Any]) -> list[str]:
     return [
         "What arrives of values in the corners of their types: all of them exactly, others in their place without"
         " a word, or an error. Copypump with a transform reads every value into Arrow and writes it anew; what it"
-        " cannot hold there it refuses, naming column and row, and without reading the column the value passes.",
+        " cannot hold there it refuses, naming column and row, and without reading the column the value passes"
+        " (`python -m bench exact`).",
         exactness(made),
     ]
 
 
 def _jobs(made: dict[str, Any]) -> list[str]:
-    return ["\n".join(jobs.tables(made)), f"{place(made)}."]
+    return ["Many workers (`python -m bench jobs`):", "\n".join(jobs.tables(made)), f"{place(made)}."]
 
 
 def _scaling(made: dict[str, Any]) -> list[str]:
     return [
+        "How costs grow (`python -m bench scaling`):",
         f"![How costs grow]({FOLDER.relative_to(ROOT)}/scaling.png)",
         " ".join(scaling_report.sentences(made)),
         f"{place(made)}.",
@@ -82,9 +85,9 @@ def _scaling(made: dict[str, Any]) -> list[str]:
 
 # What is shown where its file is there.
 OTHERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-    "start": _start,
-    "arrow": _arrow,
-    "exact": _exact,
-    "jobs": _jobs,
-    "scaling": _scaling,
+    "start.json": _start,
+    "arrow.json": _arrow,
+    "exact.json": _exact,
+    "jobs.json": _jobs,
+    "scaling.json": _scaling,
 }
