@@ -415,7 +415,7 @@ tuning = together(
     click.option(
         "--batch-bytes",
         metavar="SIZE",
-        default=f"{DEFAULT_BATCH_BYTES >> 10}kB",
+        default=f"{DEFAULT_BATCH_BYTES >> 20}MB",
         show_default=True,
         callback=_size,
         help="About how many bytes of rows make one batch.",

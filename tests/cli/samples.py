@@ -11,7 +11,7 @@ SAMPLES: dict[str, Any] = {
     "COLUMN,...": "id",
     "COLUMN=ARROW_TYPE": "id=utf8",
     "[COLUMN=]error|null|keep": "null",
-    "SIZE": "4MB",
+    "SIZE": "8MB",
     "N|auto": 3,
     "first|last:COLUMN": "first:id",
     "DIR": ".",
