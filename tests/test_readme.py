@@ -16,6 +16,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 import copypump
+from bench.__main__ import main as bench
 from copypump.cli import main
 from tests import readme
 from tests.cli.conftest import environment
@@ -171,7 +172,8 @@ def test_a_command_line_parses(line: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_options_in_the_text_are_there() -> None:
-    commands = (command for command in main.commands.values() if not isinstance(command, click.Group))
+    every = (*main.commands.values(), *bench.commands.values())
+    commands = (command for command in every if not isinstance(command, click.Group))
     known = {
         name
         for command in commands
