@@ -142,7 +142,7 @@ def _part(value: Any, name: str) -> Any:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_layout(data):
     tree = data.draw(trees.TREES)
     values = data.draw(trees.optional(tree))

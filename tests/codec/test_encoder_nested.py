@@ -39,7 +39,7 @@ def fails(tree: Tree, array: Any, row: int | None, kind: type[Exception] = CastE
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_trees(data):
     tree = data.draw(trees.TREES)
     values = data.draw(trees.optional(tree))
@@ -52,7 +52,7 @@ def test_trees(data):
 
 @pytest.mark.parametrize("tree", trees.LEAVES, ids=lambda tree: f"{tree.server.name}-{tree.arrow}")
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_every_leaf_within_others(tree, data):
     whole = composite_of([tree, array_of(tree), array_of(composite_of([INT4, tree]))])
     values = data.draw(trees.optional(whole))

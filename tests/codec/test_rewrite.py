@@ -227,7 +227,7 @@ def elsewhere(source: ServerType, draw: random.Random) -> ServerType:
     return moved(source, lambda oid: oids.setdefault(oid, draw.choice((oid, draw.randrange(16384, 1 << 32)))))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(TYPES, st.integers(0, 1 << 32), st.booleans())
 def test_any_value_of_any_type(source: ServerType, seed: int, finite: bool) -> None:
     draw = random.Random(seed)
@@ -254,7 +254,7 @@ def outcome(function: Callable[[], Any]) -> Any:
         return InfiniteError
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(TYPES, st.integers(0, 1 << 32), st.booleans())
 def test_hostile_bytes(source: ServerType, seed: int, finite: bool) -> None:
     draw = random.Random(seed)

@@ -98,7 +98,7 @@ def _name(value: object) -> str:
 
 
 @pytest.mark.parametrize(("of", "chosen"), EXACT, ids=_name)
-@settings(thorough, max_examples=15)
+@settings(thorough, max_examples=10)
 @given(data=st.data())
 def test_every_row_goes_both_ways(of: Column, chosen: pa.DataType, data: st.DataObject) -> None:
     fields = strategies.fields(of).filter(lambda field: representable(of, chosen, field))
@@ -111,7 +111,7 @@ CHOICES = [(of, chosen) for of in ROWS for chosen in choices(of)]
 
 
 @pytest.mark.parametrize(("of", "chosen"), CHOICES, ids=_name)
-@settings(thorough, max_examples=15)
+@settings(thorough, max_examples=10)
 @given(data=st.data())
 def test_native_and_reference_agree(of: Column, chosen: pa.DataType, data: st.DataObject) -> None:
     usual = strategies.fields(of)
