@@ -12,6 +12,7 @@ import pytest
 
 import copypump
 from copypump.engine.rejects import blocks
+from tests.engine.conftest import in_turn
 from tests.servers import Server, sql
 
 COLUMNS = "id int, age int, name text, parent int, doc text, spot int"
@@ -123,19 +124,17 @@ def spread(seed: int) -> list[int]:
     return sorted({1, ROWS, *random.Random(seed).sample(range(2, ROWS), 12)})
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("version", [15, 18])
+@pytest.mark.parametrize(("server", "name"), in_turn(CASES), indirect=["server"])
 def test_the_good_rows_land_and_the_bad_are_kept(
-    name: str, version: int, pg15: Server, pg18: Server, monkeypatch: pytest.MonkeyPatch
+    name: str, server: Server, pg15: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = CASES[name]
     columns = columns_of(case)
-    server = pg15 if version == 15 else pg18
     # Several blocks, and bad rows on both sides of their borders.
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 4000)
     with pg15.fresh_database() as source, server.fresh_database() as target:
         src, dst = pg15.dsn(source), server.dsn(target)
-        prepare(src, dst, case, spread(version))
+        prepare(src, dst, case, spread(server.version))
         one_by_one = len(refused(src, dst, columns))
         report = copypump.pump(
             src, dst, table="t", columns=columns, mode="append", on_error="reject", batch_rows=50
