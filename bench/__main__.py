@@ -195,7 +195,13 @@ def run(
 @main.command()
 @_servers
 @_pythons
-@click.option("--sweep", "names", type=click.Choice(list(SWEEPS)), multiple=True, help="Repeatable; all.")
+@click.option(
+    "--sweep",
+    "names",
+    type=click.Choice(list(SWEEPS)),
+    multiple=True,
+    help="Repeatable; all. The others stay as the file has them.",
+)
 @click.option("--most-rows", type=int, default=Sizes.most_rows, show_default=True, help="Of the rows sweep.")
 @click.option(
     "--batch-scale",
@@ -222,9 +228,13 @@ def scaling(
     **sizes: Any,
 ) -> None:
     """Measure how costs grow with rows, batch size, columns and the wire; write scaling.json, .md and the chart."""
+    names = names or tuple(SWEEPS)
     with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
-        made = measure(pair, places, Sizes(**sizes), names or list(SWEEPS), teller())
-    results.save(made, out / "scaling.json")
+        made = measure(pair, places, Sizes(**sizes), names, teller())
+    path = out / "scaling.json"
+    if path.exists():
+        made["points"] += [point for point in results.load(path)["points"] if point["sweep"] not in names]
+    results.save(made, path)
     text = scaling_report.everything(made)
     (out / "scaling.md").write_text(text)
     click.echo(text)

@@ -55,12 +55,13 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Point:
-    """One measured place of a sweep: `x` is what is swept; seconds, and MB."""
+    """One measured place of a sweep: `x` is what is swept; seconds, and MB, at the median of `runs`."""
 
     sweep: str
     way: str
     x: float
     rows: int
+    runs: int
     wall: float
     cpu: float
     start_cpu: float
@@ -84,7 +85,7 @@ def measure(pair: Pair, places: Places, sizes: Sizes, sweeps: Sequence[str], tel
                     points.append(point)
         finally:
             execute(target, f"DROP TABLE IF EXISTS {INTO}")
-    return {**scene(pair, places), "sizes": asdict(sizes), "points": [asdict(point) for point in points]}
+    return {**scene(pair, places), "points": [asdict(point) for point in points]}
 
 
 class Course:
@@ -112,7 +113,7 @@ class Course:
         for stop, taken in zip(stops, costs, strict=True):
             middle = sorted(taken, key=lambda cost: cost.wall)[len(taken) // 2]
             yield Point(
-                sweep, stop.way.name, stop.x, stop.rows, middle.wall, median(cost.cpu for cost in taken),
+                sweep, stop.way.name, stop.x, stop.rows, self.sizes.runs, middle.wall, median(cost.cpu for cost in taken),
                 stop.way.start, max(cost.memory for cost in taken), list(middle.samples),
             )  # fmt: skip
 

@@ -46,15 +46,16 @@ SWEEPS: dict[str, tuple[str, str, Spell]] = {
 
 def everything(made: dict[str, Any]) -> str:
     """The whole report."""
-    runs = made["sizes"]["runs"]
-    parts = [
-        "# How costs grow",
-        f"{place(made)}. Runs of each point: {runs}{', of which the median counts' if runs > 1 else ''}.",
-    ]
+    parts = ["# How costs grow", f"{place(made)}."]
     parts.append("\n".join(f"- {sentence}" for sentence in sentences(made)))
     for name, (title, label, spell) in SWEEPS.items():
         if points := [point for point in made["points"] if point["sweep"] == name]:
-            parts += [f"## {title}", _table(points, label, spell)]
+            runs = min(point["runs"] for point in points)
+            parts += [
+                f"## {title}",
+                _table(points, label, spell),
+                f"Medians of {runs} runs each." if runs > 1 else "One run each.",
+            ]
     return "\n\n".join(parts) + "\n"
 
 

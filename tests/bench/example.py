@@ -52,14 +52,13 @@ SCENE = {name: RESULTS[name] for name in ("made", "machine", "source", "target",
 
 def point(sweep: str, way_: str, x: float, **other: Any) -> dict[str, Any]:
     return {
-        "sweep": sweep, "way": way_, "x": x, "rows": 100, "wall": 1.0, "cpu": 0.5, "start_cpu": 0.1, "memory": 50.0,
+        "sweep": sweep, "way": way_, "x": x, "rows": 100, "runs": 3, "wall": 1.0, "cpu": 0.5, "start_cpu": 0.1, "memory": 50.0,
         "samples": [[0.0, 1.0], [1.0, 2.0]],
     } | other  # fmt: skip
 
 
 SCALED: dict[str, Any] = {
     **SCENE,
-    "sizes": {"runs": 3},
     "points": [
         *(
             point("rows", way_, x, rows=x)
