@@ -92,7 +92,8 @@ def sentences(made: dict[str, Any]) -> list[str]:
 
 
 def _of_rows(points: Points) -> str:
-    least, most = points[0], points[-1]
+    # Of few rows the start's own spread can be more than their CPU.
+    least, most = next((point for point in points if cpu_a_row(point) > 0), points[0]), points[-1]
     return (
         f"From {least['rows']:,} to {most['rows']:,} rows, client CPU net of start-up goes from"
         f" {cpu_a_row(least):.2f} to {cpu_a_row(most):.2f} \u00b5s a row, and peak memory from"
