@@ -35,9 +35,12 @@ class Outcome(enum.Enum):
 
 # In a crash a server loses the ids whose first record had not reached its disk, and gives them out again:
 # their status is another transaction's then. A shutdown keeps the server's statistics and a crash discards
-# them, so the moment of their reset tells if there was one (pgstat_reset_after_failure
-# of PostgreSQL's pgstat.c).
-STATISTICS_SINCE = "pg_catalog.pg_stat_get_bgwriter_stat_reset_time()::pg_catalog.text"
+# them, so the moment of their reset tells if there was one (pgstat_reset_after_failure of PostgreSQL's
+# pgstat.c). Spelled as bytes, since two sessions may differ in their time zones and styles of dates.
+STATISTICS_SINCE = (
+    "pg_catalog.encode(pg_catalog.timestamptz_send("
+    "pg_catalog.pg_stat_get_bgwriter_stat_reset_time()), 'hex')"
+)
 
 
 class Transaction(Struct, frozen=True):

@@ -79,6 +79,15 @@ def test_a_given_connection_is_resolved_too(proxy, table):
     assert rows(table) == 1
 
 
+def test_a_time_zone_of_the_session_is_no_crash(proxy, table):
+    proxy.fault = Fault("up", "lose answer", seeing=b"COMMIT\0")
+    with psycopg.connect(proxy.dsn(table), autocommit=True) as given:
+        given.execute("SET TimeZone = 'Asia/Kathmandu'")
+        given.execute("SET DateStyle = 'German'")
+        assert run_through(Session(given, Side.TARGET)).committed is True
+    assert rows(table) == 1
+
+
 def test_a_backend_that_does_not_notice_is_ended(proxy, table):
     """Half-open: the server still waits for our COMMIT, its transaction open; it is ended, and then final."""
     proxy.fault = Fault("up", "stall", seeing=b"COMMIT\0")
