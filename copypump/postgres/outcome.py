@@ -38,8 +38,7 @@ class Outcome(enum.Enum):
 # them, so the moment of their reset tells if there was one (pgstat_reset_after_failure of PostgreSQL's
 # pgstat.c). Spelled as bytes, since two sessions may differ in their time zones and styles of dates.
 STATISTICS_SINCE = (
-    "pg_catalog.encode(pg_catalog.timestamptz_send("
-    "pg_catalog.pg_stat_get_bgwriter_stat_reset_time()), 'hex')"
+    "pg_catalog.encode(pg_catalog.timestamptz_send(pg_catalog.pg_stat_get_bgwriter_stat_reset_time()), 'hex')"
 )
 
 
