@@ -170,6 +170,11 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: travels wherever Ctrl-C does, and ends with its own exit code."""
 
 
+def interruption(error: KeyboardInterrupt) -> ExitCode:
+    """Which signal it was: its exit code, and what that means."""
+    return ExitCode.SIGTERM if isinstance(error, Terminated) else ExitCode.SIGINT
+
+
 def printable(text: str) -> str:
     """`text` with control characters (but not line breaks) escaped, fit for a terminal."""
     return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)

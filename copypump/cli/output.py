@@ -18,7 +18,7 @@ import click
 from msgspec import Struct
 
 from copypump.cli import logs
-from copypump.errors import CopypumpError, ExitCode, OutcomeUnknownError, Terminated, printable
+from copypump.errors import CopypumpError, ExitCode, OutcomeUnknownError, interruption, printable
 
 if TYPE_CHECKING:
     from copypump.engine.profile import Profile
@@ -118,7 +118,7 @@ def _others(error: BaseException) -> tuple[CopypumpError, ...]:
 def _explained(error: BaseException) -> tuple[int, dict[str, str]]:
     """Give an exception's exit code, and what is said about it: the error, the safe state, the way on."""
     if isinstance(error, KeyboardInterrupt):
-        code = ExitCode.SIGTERM if isinstance(error, Terminated) else ExitCode.SIGINT
+        code = interruption(error)
         return code, {"error": code.meaning, "state": printable(str(error))}
     if isinstance(error, CopypumpError):
         return error.exit_code, {

@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor
 from copypump.engine.chunks.ledger import Ledger, Superseded
 from copypump.engine.chunks.retries import Retry, classify
 from copypump.engine.chunks.sessions import SnapshotLost
-from copypump.errors import CopypumpError, Side, StoppedError
+from copypump.errors import CopypumpError, Side, StoppedError, interruption
 from copypump.postgres.commit import commit
 from copypump.postgres.interrupt import Aborted
 from copypump.postgres.session import Session
@@ -59,8 +59,14 @@ def tell(guard: Session, ledger: Ledger, run: str, error: BaseException) -> None
     guard.interrupt = None
     try:
         deadline = time.monotonic() + _LAST_WORDS
-        text = str(error) if isinstance(error, CopypumpError) else type(error).__name__
-        ledger.end(guard, run, status, text, deadline=deadline)
+        ledger.end(guard, run, status, _words(error), deadline=deadline)
         commit(guard, patience=0.0)
     except (CopypumpError, TimeoutError) as failure:
         log.warning("the ledger could not be told that the run has %s: %s", status, failure)
+
+
+def _words(error: BaseException) -> str:
+    """What the ledger may hold of an error: the text of one that is not ours could have a row's value."""
+    if isinstance(error, KeyboardInterrupt):
+        return interruption(error).meaning
+    return str(error) if isinstance(error, CopypumpError) else type(error).__name__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from typing import Any
 
@@ -146,6 +148,17 @@ def test_each_chunk_by_itself_without_a_shared_snapshot(pair: Pair) -> None:
     assert (report.snapshots, report.rows_written) == ([""], ROWS)
     assert any("under a snapshot of its own" in warning for warning in report.warnings)
     same(pair)
+
+
+def test_ctrl_c_is_told_in_the_ledger(pair: Pair) -> None:
+    def ctrl_c() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(0.5)
+
+    with pytest.raises(KeyboardInterrupt, match="chunks are committed; copypump resume it goes on"):
+        copypump.pump(*pair, **CHUNKS, transform=Once(ctrl_c))
+    state = copypump.status("it", pair.dst).state
+    assert (state.status, state.error) == ("stopped", "interrupted by Ctrl-C")
 
 
 def test_a_run_of_one_chunk_may_have_a_name(pair: Pair) -> None:

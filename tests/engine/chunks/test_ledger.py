@@ -202,8 +202,9 @@ def test_no_ledger_and_no_run(database: str) -> None:
 
 def test_a_second_of_one_name(database: str) -> None:
     begun(database)
-    with pytest.raises(RefusedError, match="there is a run it already"):
+    with pytest.raises(RefusedError, match=r"there is a run it already$") as raised:
         begun(database)
+    assert raised.value.hint == "go on with it: copypump resume it; or forget it: copypump forget it"
 
 
 def test_forgetting_drops_the_tables_that_are_the_runs_own(database: str) -> None:

@@ -177,8 +177,9 @@ def test_runs_that_are_done_or_unknown(pair: Pair) -> None:
     copypump.pump(*pair, **CHUNKS)
     with pytest.raises(RefusedError, match="the run it is done"):
         resume(*pair)
-    with pytest.raises(RefusedError, match="there is a run it already"):
+    with pytest.raises(RefusedError, match="there is a run it already, which is done") as raised:
         copypump.pump(*pair, **CHUNKS | {"mode": "append"})
+    assert raised.value.hint == "forget it: copypump forget it"
     same(pair)
 
 

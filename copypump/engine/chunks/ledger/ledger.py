@@ -66,10 +66,12 @@ class Ledger:
         params: list[Param] = [run, *names, *map(json.dumps, (options, split)), version]
         rows = session.execute(self._sql(statement), params)
         if not rows:
+            done = self.read(session, run).status == "done"
+            on = "" if done else f"go on with it: copypump resume {run}; or "
             raise RefusedError(
-                f"there is a run {run} already",
+                f"there is a run {run} already" + (", which is done" if done else ""),
                 side=Side.TARGET,
-                hint=f"go on with it: copypump resume {run}; or forget it: copypump forget {run}",
+                hint=f"{on}forget it: copypump forget {run}",
             )
         return int(rows[0][0])
 
