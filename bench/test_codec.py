@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -12,19 +10,18 @@ from bench.codec_cases import ALONE, SHAPES, Shape
 from bench.told import Told
 
 EVERY = (*SHAPES, *ALONE)
-every = pytest.mark.parametrize("shape", EVERY, ids=[shape.declared for shape in EVERY])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", params=EVERY, ids=[shape.declared for shape in EVERY])
+def shape(request: pytest.FixtureRequest) -> Shape:
+    """Each of them, for all benches in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
 def of(request: pytest.FixtureRequest, shape: Shape) -> Stream:
-    """The shape's rows."""
-    return made(shape, request.config.getoption("--codec-rows"))
-
-
-@functools.lru_cache(maxsize=1)
-def made(shape: Shape, rows: int) -> Stream:
-    """The same, made once for the benches that follow each other."""
-    return Stream.of(shape, rows)
+    """The shape's rows, made once."""
+    return Stream.of(shape, request.config.getoption("--codec-rows"))
 
 
 def note(benchmark: BenchmarkFixture, told: Told, what: str, shape: Shape, of: Stream) -> None:
@@ -39,7 +36,6 @@ def note(benchmark: BenchmarkFixture, told: Told, what: str, shape: Shape, of: S
         told.row(what, {"type": shape.declared, **benchmark.extra_info})
 
 
-@every
 def test_decode(benchmark: BenchmarkFixture, told: Told, of: Stream, shape: Shape) -> None:
     """Wire to Arrow."""
     batch = benchmark.pedantic(of.decode, rounds=20, warmup_rounds=2)
@@ -47,14 +43,12 @@ def test_decode(benchmark: BenchmarkFixture, told: Told, of: Stream, shape: Shap
     note(benchmark, told, "decode", shape, of)
 
 
-@every
 def test_encode(benchmark: BenchmarkFixture, told: Told, of: Stream, shape: Shape) -> None:
     """Arrow to wire: the very bytes that it came from."""
     assert benchmark.pedantic(of.encode, rounds=20, warmup_rounds=2) == of.wire
     note(benchmark, told, "encode", shape, of)
 
 
-@every
 def test_encode_by_pgpq(benchmark: BenchmarkFixture, told: Told, of: Stream, shape: Shape) -> None:
     """The peer whose encoder can be called alone, on the same batch."""
     encode = pgpq_encode(of.batch)
