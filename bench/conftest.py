@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The sizes, and where everything is."""
     group = parser.getgroup("copypump bench")
     group.addoption("--scale", type=float, default=0.02, help="1: 10,000,000 people, TPC-H scale 1")
-    group.addoption("--rounds", type=int, default=2, help="counted runs of each way, each after a raw pipe's")
+    group.addoption("--rounds", type=int, default=1, help="counted runs of each way, each after a raw pipe's")
     group.addoption("--codec-rows", type=int, default=ROWS, help="of each block that is decoded and encoded")
     group.addoption("--src", help="the source's DSN (default: an embedded server)")
     group.addoption("--dst", help="the target's DSN (default: an embedded server)")

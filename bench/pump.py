@@ -26,6 +26,8 @@ SAMPLING = 0.05
 LEAST = 2
 # Runs over no rows, of which the median is the start: copypump's bar hangs on it, the others' do not.
 STARTS_OF_OURS, STARTS_OF_PEERS = 3, 1
+# What the slowest peers are sampled with shrinks below this scale, or they would take most of a small run.
+WHOLE_SAMPLES = 0.1
 
 Tell = Callable[[str], object]
 
@@ -129,7 +131,8 @@ class Arena:
         """One peer's part, before anything is run."""
         table, rows = self.table, self.rows
         if peer.values is not None:
-            most = max(1, peer.values // len(self.workload.columns))
+            values = peer.values * min(1.0, self._scale / WHOLE_SAMPLES)
+            most = max(1, int(values) // len(self.workload.columns))
             if most < rows:
                 table, rows = self._part(most), most
         job = Job(

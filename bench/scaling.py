@@ -42,7 +42,7 @@ class Sizes:
         batch_scale: lineitem's scale for the batch sweep.
         values: rows times columns of the columns sweep.
         wire_rows: rows of the wire sweep.
-        runs: of each point, in turn with those beside it; the median counts.
+        runs: of each point, in turn with those beside it, and of its start over no rows; the median counts.
 
     """
 
@@ -135,7 +135,7 @@ class Course:
         key = " ".join((*command, *origin))
         if key not in self._starts:
             none = [*command, "--query", self._nothing(origin)]
-            self._starts[key] = median(run(none).cpu for _ in range(3))
+            self._starts[key] = median(run(none).cpu for _ in range(self.sizes.runs))
         return Way("copypump", [[*command, *origin]], self._starts[key])
 
     def _nothing(self, origin: Sequence[str]) -> str:
