@@ -90,7 +90,7 @@ def make_statements(
     """
     names = [sql.Identifier(column.name) for column in columns]
     body = [
-        sql.SQL("{} {}").format(name, sql.SQL(_staged(column)))
+        sql.SQL("{} {}").format(name, _staged(column, rules.collations.get(column.name)))
         for name, column in zip(names, columns, strict=True)
     ]
     number = sql.SQL("{} pg_catalog.int8 GENERATED ALWAYS AS IDENTITY (CACHE 1000)").format(_N)
@@ -167,11 +167,11 @@ def _known(named: Mapping[str, str]) -> tuple[sql.Composable, sql.Composable]:
     return reason, constraint
 
 
-def _staged(column: Column) -> str:
+def _staged(column: Column, collation: sql.Identifier | None) -> sql.Composable:
     """The type that a column has in the staging table: what a domain is made of, since it has constraints."""
-    if column.type.kind != "d":
-        return column.declared
-    return sql.Identifier(column.wire_type.schema, column.wire_type.name).as_string()
+    wire = column.wire_type
+    type_ = sql.SQL(column.declared) if column.type.kind != "d" else sql.Identifier(wire.schema, wire.name)
+    return type_ if collation is None else sql.SQL("{} COLLATE {}").format(type_, collation)
 
 
 class _Finder:

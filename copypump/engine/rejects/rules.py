@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 from psycopg import sql
 
 from copypump.codec.column import Column
@@ -60,11 +60,13 @@ class Rules(Struct, frozen=True):
     """All that can be told of a table before an INSERT.
 
     `generated` are columns that the server makes of the others, by name; local rules and indexes may speak
-    of them. `alias` is the table's own name, by which expressions may call it.
+    of them. `alias` is the table's own name, by which expressions may call it. `collations` are those of
+    columns that have another than their type: by it constraints compare, without a word of it in their text.
     """
 
     alias: sql.Identifier
     target: sql.Composable
+    collations: Mapping[str, sql.Identifier] = field(default_factory=dict)
     generated: tuple[tuple[str, sql.Composable], ...] = ()
     local: tuple[Local, ...] = ()
     foreign: tuple[Foreign, ...] = ()
@@ -85,8 +87,11 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN tree ON t.tgrelid OPERAT
                   AND t.tgtype OPERATOR(pg_catalog.&) 7::pg_catalog.int2 OPERATOR(pg_catalog.=) 7)"""
 
 _ATTRIBUTES = """
-SELECT a.attnum, a.attname, a.attnotnull, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+SELECT a.attnum, a.attname, a.attnotnull, pg_catalog.pg_get_expr(d.adbin, d.adrelid), n.nspname, l.collname
   FROM pg_catalog.pg_attribute a
+  LEFT JOIN pg_catalog.pg_collation l ON l.oid OPERATOR(pg_catalog.=) a.attcollation
+       AND l.oid OPERATOR(pg_catalog.<>) 'pg_catalog.default'::pg_catalog.regcollation
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) l.collnamespace
   LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid OPERATOR(pg_catalog.=) a.attrelid
        AND d.adnum OPERATOR(pg_catalog.=) a.attnum AND a.attgenerated OPERATOR(pg_catalog.<>) ''
  WHERE a.attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
@@ -105,9 +110,13 @@ WITH RECURSIVE chain(oid, base, not_null) AS (
     UNION ALL
     SELECT t.oid, t.typbasetype, t.typnotnull FROM pg_catalog.pg_type t
       JOIN chain ON t.oid OPERATOR(pg_catalog.=) chain.base AND t.typtype OPERATOR(pg_catalog.=) 'd')
-SELECT chain.not_null, c.conname, pg_catalog.pg_get_expr(c.conbin, 0::pg_catalog.oid)
-  FROM chain LEFT JOIN pg_catalog.pg_constraint c ON c.contypid OPERATOR(pg_catalog.=) chain.oid
-       AND c.contype OPERATOR(pg_catalog.=) 'c'"""
+SELECT chain.not_null, c.conname, pg_catalog.pg_get_expr(c.conbin, 0::pg_catalog.oid), n.nspname, l.collname
+  FROM chain
+  LEFT JOIN pg_catalog.pg_constraint c ON c.contypid OPERATOR(pg_catalog.=) chain.oid
+       AND c.contype OPERATOR(pg_catalog.=) 'c'
+  LEFT JOIN pg_catalog.pg_type b ON b.oid OPERATOR(pg_catalog.=) chain.base
+  LEFT JOIN pg_catalog.pg_collation l ON l.oid OPERATOR(pg_catalog.=) b.typcollation
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) l.collnamespace"""
 
 _FOREIGN = """
 SELECT c.conname, n.nspname, r.relname, r.relkind::pg_catalog.text,
@@ -143,22 +152,28 @@ SELECT c.conname, n.nspname, r.relname, r.relkind::pg_catalog.text,
 
 _UNIQUE = """
 SELECT x.relname, pg_catalog.pg_get_expr(i.indpred, i.indrelid), {nulls}, k.keys, k.ns, k.ops,
-       pg_catalog.array_to_string(i.indkey::pg_catalog.int2[], ',')
+       k.collation_ns, k.collations, pg_catalog.array_to_string(i.indkey::pg_catalog.int2[], ',')
   FROM pg_catalog.pg_index i
   JOIN pg_catalog.pg_class x ON x.oid OPERATOR(pg_catalog.=) i.indexrelid,
        LATERAL (
            SELECT pg_catalog.json_agg(pg_catalog.pg_get_indexdef(i.indexrelid, u.i::pg_catalog.int4, false)
                                        ORDER BY u.i) AS keys,
                   pg_catalog.json_agg(s.nspname ORDER BY u.i) AS ns,
-                  pg_catalog.json_agg(p.oprname ORDER BY u.i) AS ops
-             FROM pg_catalog.unnest(i.indclass::pg_catalog.oid[]) WITH ORDINALITY AS u(class, i)
+                  pg_catalog.json_agg(p.oprname ORDER BY u.i) AS ops,
+                  pg_catalog.json_agg(ln.nspname ORDER BY u.i) AS collation_ns,
+                  pg_catalog.json_agg(l.collname ORDER BY u.i) AS collations
+             FROM ROWS FROM (pg_catalog.unnest(i.indclass::pg_catalog.oid[]),
+                             pg_catalog.unnest(i.indcollation::pg_catalog.oid[]))
+                  WITH ORDINALITY AS u(class, coll, i)
              JOIN pg_catalog.pg_opclass c ON c.oid OPERATOR(pg_catalog.=) u.class
              JOIN pg_catalog.pg_amop a ON a.amopfamily OPERATOR(pg_catalog.=) c.opcfamily
                   AND a.amoplefttype OPERATOR(pg_catalog.=) c.opcintype
                   AND a.amoprighttype OPERATOR(pg_catalog.=) c.opcintype
                   AND a.amopstrategy OPERATOR(pg_catalog.=) 3::pg_catalog.int2
              JOIN pg_catalog.pg_operator p ON p.oid OPERATOR(pg_catalog.=) a.amopopr
-             JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.oprnamespace) k
+             JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.oprnamespace
+             LEFT JOIN pg_catalog.pg_collation l ON l.oid OPERATOR(pg_catalog.=) u.coll
+             LEFT JOIN pg_catalog.pg_namespace ln ON ln.oid OPERATOR(pg_catalog.=) l.collnamespace) k
  WHERE i.indrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND i.indisunique AND i.indisready
    AND NOT i.indisexclusion
  ORDER BY i.indisprimary DESC, x.relname"""
@@ -191,13 +206,18 @@ def find_rules(
     attributes = session.execute(_ATTRIBUTES, [table.oid])
     sent = {column.name for column in columns}
     names = {number: name for number, name, *_ in attributes}
+    collations = {name: sql.Identifier(*found) for _, name, _, _, *found in attributes if all(found)}
     # Its expression may speak of columns that are not sent, and then is an error where it is used: see
     # `Lander`, which does without rules then.
-    unsent = [name for _, name, _, expression in attributes if name not in sent and expression is None]
+    unsent = [name for _, name, _, text, *_ in attributes if name not in sent and text is None]
     generated = (
         ()
         if unsent
-        else tuple((name, sql.SQL(text)) for _, name, _, text in attributes if name not in sent and text)
+        else tuple(
+            (name, collated(sql.SQL("({})").format(sql.SQL(text)), collations.get(name)))
+            for _, name, _, text, *_ in attributes
+            if name not in sent and text
+        )
     )
     known = sent | {name for name, _ in generated}
 
@@ -205,7 +225,7 @@ def find_rules(
         return bool(numbers) and all(names.get(int(number)) in known for number in str(numbers).split(","))
 
     enforced = " AND c.conenforced" if session.server_version >= 180000 else ""
-    local = [_not_null(name) for _, name, not_null, _ in attributes if not_null and name in known]
+    local = [_not_null(name) for _, name, not_null, *_ in attributes if not_null and name in known]
     for column in columns:
         local += _domain(session, column)
     for name, numbers, text in session.execute(_CHECKS.format(enforced=enforced), [table.oid]):
@@ -217,11 +237,17 @@ def find_rules(
     return Rules(
         alias,
         target,
+        collations,
         generated,
         tuple(local),
         tuple(_foreign(session, table, known, enforced, into)),
         tuple(_unique(session, table, known, names)),
     )
+
+
+def collated(expression: sql.Composable, by: sql.Identifier | None) -> sql.Composable:
+    """Give an expression the collation that is named, if one is."""
+    return expression if by is None else sql.SQL("({} COLLATE {})").format(expression, by)
 
 
 def _not_null(name: str, constraint: str | None = None) -> Local:
@@ -238,16 +264,22 @@ def _domain(session: Session, column: Column) -> list[Local]:
     if column.type.kind != "d":
         return []
     local = []
-    name = sql.Identifier(column.name).as_string()
-    for not_null, constraint, text in session.execute(_DOMAIN, [column.type.oid]):
+    for not_null, constraint, text, *collation in session.execute(_DOMAIN, [column.type.oid]):
         if not_null:
             local.append(_not_null(column.name))
         if text is not None:
-            value = _VALUE.sub(lambda found: name if found[0] == "VALUE" else found[0], text)
+            # VALUE has the collation of what the domain is made of, whatever the domain's and the column's.
+            by = sql.Identifier(*collation) if all(collation) else None
+            value = collated(sql.Identifier(column.name), by).as_string()
             reason = f'violates check constraint "{constraint}" of the domain'
-            bad = sql.SQL("NOT ({})").format(sql.SQL(value))
+            bad = sql.SQL("NOT ({})").format(sql.SQL(_of_value(text, value)))
             local.append(Local(bad, reason, CHECK, constraint, column.name))
     return local
+
+
+def _of_value(text: str, value: str) -> str:
+    """A domain's condition as one of what stands in the place of VALUE."""
+    return _VALUE.sub(lambda found: value if found[0] == "VALUE" else found[0], text)
 
 
 def _partitions(session: Session, table: Table, known: set[str]) -> list[Local]:
@@ -281,7 +313,7 @@ def _foreign(
 def _unique(session: Session, table: Table, known: set[str], names: dict[int, str]) -> list[Unique]:
     nulls = "i.indnullsnotdistinct" if session.server_version >= 150000 else "false"
     found = []
-    for name, predicate, equal, keys, spaces, operators, numbers in session.execute(
+    for name, predicate, equal, keys, spaces, operators, *collating, numbers in session.execute(
         _UNIQUE.format(nulls=nulls), [table.oid]
     ):
         # An expression's columns are not told; it then fails where one is not known, and no rule is used.
@@ -289,9 +321,12 @@ def _unique(session: Session, table: Table, known: set[str], names: dict[int, st
         if any(name not in known for name in plain):
             continue
         pairs = tuple(
-            (sql.SQL("({})").format(sql.SQL(key)), _operator(space, operator))
-            for key, space, operator in zip(
-                json.loads(keys), json.loads(spaces), json.loads(operators), strict=True
+            (
+                collated(sql.SQL("({})").format(sql.SQL(key)), sql.Identifier(*by) if all(by) else None),
+                _operator(space, operator),
+            )
+            for key, space, operator, *by in zip(
+                *map(json.loads, (keys, spaces, operators, *collating)), strict=True
             )
         )
         where = None if predicate is None else sql.SQL(predicate)
