@@ -41,7 +41,7 @@ class Preset:
 PRESETS = {
     "smoke": Preset(0.001, 1, 0, "does it run"),
     "quick": Preset(0.02, 3, 0, "a few minutes"),
-    "readme": Preset(0.25, 5, 0, "the README's table of all peers, in about ten minutes", 10.0),
+    "readme": Preset(1.0, 3, 0, "the README's table of all peers, at full size; an hour", 40.0),
     "bars": Preset(
         1.0,
         5,
@@ -50,7 +50,7 @@ PRESETS = {
         peers=False,
         out=results.BARS,
     ),
-    "full": Preset(1.0, 5, 1, "all peers at full size; an hour or two"),
+    "full": Preset(1.0, 5, 1, "all peers more often; two hours"),
 }
 
 

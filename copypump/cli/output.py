@@ -227,10 +227,15 @@ def _chunk_lines(report: Report) -> list[str]:
     if report.run is None:
         return []
     done = f"{report.chunks_done:,} of {report.chunks:,} chunks"
-    retries = f", {report.retries:,} retries" if report.retries else ""
+    retries = f", {counted(report.retries, 'retry', 'retries')}" if report.retries else ""
     snapshots = ", ".join(name or "none" for name in report.snapshots)
-    workers = f"{report.jobs} worker{'s' if report.jobs > 1 else ''}"
+    workers = counted(report.jobs, "worker", "workers")
     return [f"      run {report.run}: {done} ({report.split}) by {workers}{retries}; snapshot {snapshots}"]
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Write a number of things, which is `one` thing or `many`."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def megabytes(size: float) -> str:

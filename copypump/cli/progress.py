@@ -78,7 +78,7 @@ def describe(earlier: Progress, now: Progress) -> str:
     seconds = max(seconds, 1e-3)
     parts = [
         f"{chunks}{total}, {rows / seconds:,.0f} rows/s, {output.megabytes(size / seconds)}/s",
-        *([f"{now.retries:,} retr{'y' if now.retries == 1 else 'ies'}"] if now.retries else []),
+        *([output.counted(now.retries, "retry", "retries")] if now.retries else []),
         f"waiting for {now.bottleneck}",
         *([_workers(now)] if now.chunks else []),
     ]
@@ -88,7 +88,7 @@ def describe(earlier: Progress, now: Progress) -> str:
 def _workers(now: Progress) -> str:
     """Who is at work in a run of chunks, and for how long the source has kept what they see."""
     age = f", snapshot {now.snapshot_age:.0f} s old" if now.snapshot_age else ""
-    return f"{now.workers} worker{'' if now.workers == 1 else 's'}{age}"
+    return f"{output.counted(now.workers, 'worker', 'workers')}{age}"
 
 
 @contextlib.contextmanager

@@ -76,6 +76,17 @@ def test_interrupts(error: BaseException, code: int, capsys: pytest.CaptureFixtu
     assert ExitCode(code).meaning in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("jobs", "retries", "said"),
+    [(1, 0, "by 1 worker; snapshot"), (1, 1, "by 1 worker, 1 retry; "), (2, 3, "by 2 workers, 3 retries; ")],
+)
+def test_a_run_of_chunks_is_counted(jobs: int, retries: int, said: str) -> None:
+    report = Report(
+        "done", "a", "b", run="r", jobs=jobs, split="ctid", chunks=8, chunks_done=8, retries=retries
+    )
+    assert f"run r: 8 of 8 chunks (ctid) {said}" in output.summary(report)
+
+
 def test_a_defect_shows_no_value_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
     error = raised(ValueError("row value 4711"))
     assert output.failed(error, Face()) == ExitCode.DEFECT
