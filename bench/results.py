@@ -10,7 +10,7 @@ import datetime
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -24,6 +24,9 @@ from bench.servers import Pair, described, machine
 # What the README shows: all peers, beside the charts and scaling.json; and copypump at full size.
 FOLDER = Path(__file__).with_name("results")
 BARS = FOLDER / "bars"
+
+# A chart shows no more points than this, and a file of results is to be read by people too.
+MOST_SAMPLES = 200
 
 # pyarrow imports these where they are, which makes every start of the pump slower.
 HEAVY = ("numpy", "pandas")
@@ -81,8 +84,16 @@ def _way(way: Way) -> dict[str, Any]:
         "fault": way.fault,
         "start": plain(way.start),
         "costs": [plain(cost) for cost in way.costs],
-        "samples": [[seconds, round(size, 1)] for seconds, size in (way.first.samples if way.first else ())],
+        "samples": [
+            [seconds, round(size, 1)] for seconds, size in thinned(way.first.samples if way.first else ())
+        ],
     }
+
+
+def thinned(samples: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most `MOST_SAMPLES` of seconds and sizes: of each stretch the largest, for a peak is what they are for."""
+    step = max(1, -(-len(samples) // MOST_SAMPLES))
+    return [max(samples[at : at + step], key=lambda seen: seen[1]) for at in range(0, len(samples), step)]
 
 
 def save(results: dict[str, Any], path: Path) -> None:
