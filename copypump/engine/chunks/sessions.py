@@ -254,7 +254,7 @@ class Readers(Pool):
         return session
 
     def _begin(self, session: Session, *first: sql.Composable) -> None:
-        """Begin with these statements, then the lock; all of it is one round trip."""
+        """Begin with these statements, then the locks; all of it is one round trip."""
         join = joining_origin(self._origin, self._options, session.server_version)
         session.begin_source(*first, labelling(self._run), *join, SAVEPOINT)
 

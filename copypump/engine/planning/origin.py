@@ -26,7 +26,7 @@ from copypump.postgres.catalog import (
     suggest,
 )
 from copypump.postgres.query import bare_query, describe_query, parse
-from copypump.postgres.session import Session
+from copypump.postgres.session import Session, Statement
 from copypump.transforms import Transform
 
 # What cannot be meant where rows come from a table by its kind, and nothing of the user's is evaluated: so
@@ -46,6 +46,9 @@ _TEXT_SETTINGS = (
     ("bytea_output", "hex"),
 )
 
+
+# Milliseconds that a reader who joins waits for locks that have no NOWAIT.
+_PATIENCE = 100
 
 NO_ENCODING = "SQL_ASCII"
 
@@ -236,17 +239,34 @@ def begin_origin(
             table=origin.name,
             hint="run again",
         )
-    if origin.settings:
-        source.together(origin.settings)
+    held = () if table is None or table.can_lock else (_naming(origin, options),)
+    if held or origin.settings:
+        source.together([*held, *origin.settings])
 
 
-def joining_origin(origin: Origin, options: Options, version: int) -> tuple[sql.Composable | str, ...]:
+def joining_origin(
+    origin: Origin, options: Options, version: int
+) -> tuple[sql.Composable | Statement | str, ...]:
     """Give what makes a transaction that holds the snapshot of `begin_origin`'s ready to read the same.
 
     It fails with 55P03, among others: somebody waits to lock the table, and we would wait behind him while he
     waits for the run.
     """
-    return *locking(origin, options, version, nowait=True), *origin.settings
+    locks = locking(origin, options, version, nowait=True)
+    if origin.table is not None and origin.table.can_lock and options.where is None:
+        return *locks, *origin.settings
+    impatient, patient = (
+        f"SET LOCAL lock_timeout = {each}" for each in (_PATIENCE, options.lock_milliseconds)
+    )
+    return *locks, impatient, _naming(origin, options), patient, *origin.settings
+
+
+def _naming(origin: Origin, options: Options) -> Statement:
+    """Give what is only parsed, and so locks all tables that are read, where no LOCK TABLE can."""
+    rows = bare_query(options.query) if options.query is not None else origin.table
+    assert rows is not None
+    conditions = () if options.where is None else (options.where,)
+    return Statement(select_rows(rows, origin.columns, origin.texts, conditions), parse=True)
 
 
 def locking(

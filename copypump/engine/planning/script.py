@@ -9,12 +9,12 @@ from __future__ import annotations
 from msgspec import Struct
 from psycopg import sql
 
-from copypump.engine.planning.origin import locking
+from copypump.engine.planning.origin import joining_origin, locking
 from copypump.engine.planning.plan import Plan
 from copypump.engine.splits import Chunk, chunk_copy
 from copypump.errors import Side
 from copypump.postgres.label import labelling
-from copypump.postgres.session import BEGIN_SOURCE, BEGIN_TARGET, opening
+from copypump.postgres.session import BEGIN_SOURCE, BEGIN_TARGET, Statement, opening
 
 # What stands in a chunk's statements where each chunk has its own words; those of a condition may be values.
 ITS_CONDITION = "..."
@@ -69,12 +69,12 @@ def _many(plan: Plan) -> tuple[Transaction, ...]:
     _making, refused = _rejects(plan)
     begin = (*_writing(plan), _text(labelling(plan.run)))
     shared = plan.options.snapshot
+    joining = joining_origin(plan.origin, plan.options, plan.servers.source)
     readers = (
         *opening(BEGIN_SOURCE, plan.servers.source, plan.options.lock_milliseconds),
         *([f"SET TRANSACTION SNAPSHOT {THE_SNAPSHOT}"] if shared else []),
         _text(labelling(plan.run)),
-        *map(_text, locking(plan.origin, plan.options, plan.servers.source, nowait=True)),
-        *plan.origin.settings,
+        *(_text(each) for each in joining if not isinstance(each, Statement)),
     )
     made = (create,) if create else ()
     transactions = [

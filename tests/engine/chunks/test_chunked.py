@@ -122,8 +122,21 @@ def same_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def test_somebody_waits_to_lock_the_source_as_a_reader_is_lost(pair: Pair) -> None:
-    waiting = threading.Thread(target=lambda: sql(pair.src, "BEGIN; LOCK TABLE people; COMMIT"))
+@pytest.mark.parametrize(
+    ("given", "waits"),
+    [
+        ({}, "BEGIN; LOCK TABLE people; COMMIT"),
+        ({"table": None, "query": "TABLE people"}, "BEGIN; LOCK TABLE people; COMMIT"),
+        ({"where": "id IN (SELECT id FROM kept)"}, "REFRESH MATERIALIZED VIEW kept"),
+        ({"table": "kept"}, "REFRESH MATERIALIZED VIEW kept"),
+    ],
+    ids=["a table", "a query", "a condition", "a materialized view"],
+)
+def test_somebody_waits_to_lock_the_source_as_a_reader_is_lost(
+    pair: Pair, given: dict[str, Any], waits: str
+) -> None:
+    sql(pair.src, "CREATE MATERIALIZED VIEW kept AS SELECT * FROM people")
+    waiting = threading.Thread(target=lambda: sql(pair.src, waits))
 
     def lose() -> None:
         waiting.start()
@@ -134,7 +147,9 @@ def test_somebody_waits_to_lock_the_source_as_a_reader_is_lost(pair: Pair) -> No
         )
         sql(pair.src, "SELECT pg_terminate_backend(%s, 5000)", [pid])
 
-    copypump.pump(*pair, **CHUNKS, jobs=2, transform=Once(lose))
+    copypump.pump(
+        *pair, **CHUNKS | {"into": "people", "split_by": "id"} | given, jobs=2, transform=Once(lose)
+    )
     waiting.join(60)
     assert not waiting.is_alive()
     same(pair)
