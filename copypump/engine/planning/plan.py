@@ -263,7 +263,7 @@ def _make_plan(
         rejecting=rejecting,
         warnings=(
             *split.warnings,
-            *_reading_warnings(source, split, options),
+            *_reading_warnings(source, origin, split, options),
             *_warnings(origin, destination, options.load_mode),
             *loading.warnings,
             *find_differences(source, target, origin, mapping, destination.columns, extensions),
@@ -448,11 +448,17 @@ def _checked(
     return read
 
 
-def _reading_warnings(source: Session, split: Split, options: Options) -> tuple[str, ...]:
+def _reading_warnings(source: Session, origin: Origin, split: Split, options: Options) -> tuple[str, ...]:
     warnings = []
     if is_standby(source):
         warnings.append(
             "the source is a standby: what it replays may cancel long reads (max_standby_streaming_delay)"
+        )
+    if len(split.chunks) > 1 and (origin.table is None or origin.table.kind in "vf"):
+        # Not even one snapshot holds these still: it is of rows that are stored, and of this server.
+        warnings.append(
+            f"each chunk reads {origin.table or 'the query'} anew: rows that come out otherwise each time (by"
+            " random(), LIMIT, row_number() without an order, or of another server) are lost or doubled"
         )
     if len(split.chunks) > 1 and not options.snapshot:
         warnings.append(

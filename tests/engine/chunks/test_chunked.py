@@ -165,6 +165,21 @@ def test_each_chunk_by_itself_without_a_shared_snapshot(pair: Pair) -> None:
     same(pair)
 
 
+@pytest.mark.parametrize(
+    ("given", "warned"),
+    [
+        ({"table": "people"}, False),
+        ({"table": "seen", "into": "people"}, True),
+        ({"table": None, "query": "SELECT * FROM people", "into": "people"}, True),
+    ],
+)
+def test_what_each_chunk_makes_anew_is_warned_of(pair: Pair, given: dict[str, Any], warned: bool) -> None:
+    sql(pair.src, "CREATE VIEW seen AS SELECT * FROM people")
+    report = copypump.pump(*pair, **CHUNKS | {"split_by": "id"} | given)
+    assert any("are lost or doubled" in warning for warning in report.warnings) == warned
+    same(pair)
+
+
 def test_ctrl_c_is_told_in_the_ledger(pair: Pair) -> None:
     def ctrl_c() -> None:
         os.kill(os.getpid(), signal.SIGINT)
