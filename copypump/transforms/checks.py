@@ -85,10 +85,9 @@ class Checks:
         return frozenset(wanted.intersection(passing).difference(made))
 
     def probe(self, schema: pa.Schema) -> None:
-        """Try every check on an empty batch (RefusedError: one cannot be computed on these types)."""
+        """Fit every check to these types, and try it on no rows (RefusedError: one cannot be computed)."""
         batch = empty(schema)
-        for check in self._checks:
-            check.probe(batch)
+        self._checks = tuple(check.probed(batch) for check in self._checks)
 
     def failures(self, batch: pa.RecordBatch, where: str) -> tuple[list[Failure], pa.Array[Any] | None]:
         """Give what fails, and the places of the good rows (None: all of them are good).
@@ -143,9 +142,16 @@ class _Expression(Struct, frozen=True):
     columns: frozenset[str]
     node: Node
 
-    def probe(self, batch: pa.RecordBatch) -> None:
+    def probed(self, batch: pa.RecordBatch) -> _Expression:
+        """Give the same for columns of a batch's types, once it was computed on it."""
+        from copypump.transforms.fitting import fit
+
         try:
-            result = self._compute(batch)
+            fitted = _Expression(self.name, self.columns, fit(self.node, batch.schema))
+            result = fitted._compute(batch)
+        except RefusedError as error:
+            error.message = f'check "{self.name}" does not mean here what it means in SQL: {error.message}'
+            raise
         except (pa.ArrowException, RecursionError) as error:
             # The batch held no rows, so that the text of the error can hold no value of one.
             why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -158,6 +164,7 @@ class _Expression(Struct, frozen=True):
                 f'check "{self.name}" is no condition: it gives {result.type}',
                 hint="compare it with something: age >= 0",
             )
+        return fitted
 
     def passes(self, batch: pa.RecordBatch, where: str) -> pa.BooleanArray:
         try:
@@ -182,7 +189,8 @@ class _Function(Struct, frozen=True):
     columns: frozenset[str] | None
     function: Function
 
-    def probe(self, batch: pa.RecordBatch) -> None:
+    def probed(self, batch: pa.RecordBatch) -> _Function:
+        """Give the same, once it was called."""
         try:
             mask_of(self.function(self._given(batch)), batch.num_rows)
         except (KeyboardInterrupt, GeneratorExit):
@@ -193,6 +201,7 @@ class _Function(Struct, frozen=True):
                 f" {type(error).__name__}: {error}{place_of(error, self.function)}",
                 hint="a check returns one boolean a row, true for a good one",
             ) from error
+        return self
 
     def passes(self, batch: pa.RecordBatch, where: str) -> pa.BooleanArray:
         try:

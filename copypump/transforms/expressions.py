@@ -62,7 +62,13 @@ class Among(Struct, frozen=True):
     literals: tuple[bool | int | Decimal | str, ...]
 
 
-Node: TypeAlias = Column | Literal | Call | Matches | Among
+class Unpadded(Struct, frozen=True):
+    """Text without the blanks at its end, which mean nothing in a column of type char(n)."""
+
+    text: Column
+
+
+Node: TypeAlias = Column | Literal | Call | Matches | Among | Unpadded
 
 # By the name in an expression: Arrow's function, and the least and the most arguments that it takes.
 FUNCTIONS = {
@@ -139,7 +145,7 @@ def columns_of(node: Node) -> frozenset[str]:
             return frozenset()
         case Call(_, arguments):
             return frozenset().union(*map(columns_of, arguments))
-        case Matches(_, inner) | Among(inner):
+        case Matches(_, inner) | Among(inner) | Unpadded(inner):
             return columns_of(inner)
 
 
@@ -297,7 +303,10 @@ class _Parser:
             if self._next.kind != "string":
                 raise self._unexpected("a pattern in single quotes")
             function, ignore_case = _MATCHES[asked]
-            node = Matches(function, left, str(self._literal()), ignore_case)
+            pattern = str(self._literal())
+            if function == "match_substring_regex":
+                pattern = f"(?s){pattern}"  # a dot is any character, newlines among them
+            node = Matches(function, left, pattern, ignore_case)
         return Call("invert", (node,)) if negated else node
 
     def _literals(self) -> tuple[bool | int | Decimal | str, ...]:
@@ -341,6 +350,8 @@ def compute(node: Node, columns: Mapping[str, Any]) -> Any:
             if not isinstance(given, pa.Scalar) and not len(given):  # no pattern is read for no rows
                 pc.call_function(function, [pa.scalar("")], options)
             return pc.call_function(function, [given], options)
+        case Unpadded(text):
+            return pc.utf8_rtrim(_as(compute(text, columns), pa.utf8()), characters=" ")
         case Among(inner, literals):
             value = compute(inner, columns)
             found = pc.is_in(value, value_set=_set(literals, value.type))

@@ -13,6 +13,7 @@ import copypump
 from copypump.engine import api
 from copypump.errors import ExitCode, RefusedError, TransformError
 from copypump.transforms.expressions import compute, parse
+from copypump.transforms.fitting import fit
 from tests.conftest import Pair
 from tests.engine.conftest import ROWS, people, wire
 from tests.servers import sql
@@ -35,6 +36,7 @@ SELECT i AS id,
        nullif('12:00'::time + i * interval '1 hour', '15:00') AS hour,
        nullif(decode('00ff', 'hex'), CASE i WHEN 2 THEN decode('00ff', 'hex') END) AS raw,
        (ARRAY['low', 'high', NULL])[1 + i % 3]::level AS level,
+       (ARRAY['ab', 'ab ', 'a', '', NULL])[1 + i % 5]::char(4) AS code,
        '{"a": 1}'::json AS doc,
        i AS "Odd ""x"" name"
   FROM generate_series(1, 10) AS i
@@ -84,6 +86,8 @@ CONDITIONS = [
     "name ~ '^(N|g)'",
     "name !~ '[0-9]$'",
     "name ~* '^name'",
+    "name ~ '^a.+$'",
+    "name ~ '^b'",
     "length(name) > 5",
     "length(name) = 5",
     "lower(name) = 'name 7'",
@@ -104,6 +108,17 @@ CONDITIONS = [
     "level = 'low'",
     "level in ('low', 'high')",
     "level is null",
+    "code = 'ab'",
+    "code = 'ab  '",
+    "'ab ' <> code",
+    "code < 'ab '",
+    "code in ('ab ', '')",
+    "length(code) = 2",
+    "upper(code) = 'AB'",
+    "coalesce(code, 'ab') = 'ab'",
+    "code like 'ab'",
+    "code like 'ab%'",
+    "code ~ '^ab *$'",
     "doc is not null",
     '"Odd ""x"" name" > 5',
     "ID > 5 AND NOT Flag",
@@ -127,10 +142,39 @@ def values(pg15: Any) -> Iterator[tuple[str, pa.RecordBatch]]:
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_a_condition_means_what_it_means_in_sql(values: tuple[str, pa.RecordBatch], condition: str) -> None:
     dsn, batch = values
-    result = compute(parse(condition), dict(zip(batch.schema.names, batch.columns, strict=True)))
+    node = fit(parse(condition), batch.schema)
+    result = compute(node, dict(zip(batch.schema.names, batch.columns, strict=True)))
     got = [result.as_py()] * 10 if isinstance(result, pa.Scalar) else result.to_pylist()
     assert got == [value for (value,) in sql(dsn, f"SELECT {condition} FROM t ORDER BY id")]
     assert len(got) == 10
+
+
+@pytest.mark.parametrize(
+    ("condition", "column", "hint"),
+    [
+        ("level > 'low'", "level", "in ('...')"),
+        ("level between 'low' and 'high'", "level", "in ('...')"),
+        ("word = 'a'", "word", "lower(word)"),
+        ("word in ('a')", "word", "lower(word)"),
+        ("word not like 'a%'", "word", "lower(word)"),
+    ],
+)
+def test_what_would_mean_something_else_is_refused(
+    same_server_pair: Pair, condition: str, column: str, hint: str
+) -> None:
+    src, dst = same_server_pair
+    for dsn in same_server_pair:
+        sql(dsn, "CREATE EXTENSION citext; CREATE TYPE level AS ENUM ('low', 'high')")
+        sql(dsn, "CREATE TABLE t (level level, word citext)")
+    sql(src, "INSERT INTO t VALUES ('low', 'A'), ('high', 'b')")
+    with pytest.raises(RefusedError, match="does not mean here what it means in SQL") as refused:
+        copypump.pump(src, dst, table="t", check=condition)
+    assert refused.value.column == column
+    assert hint in (refused.value.hint or "")
+    copypump.pump(
+        src, dst, table="t", check=["level in ('low', 'high')", "lower(word) < 'c'", "word ilike '_'"]
+    )
+    assert sql(dst, "SELECT count(*) FROM t") == [(2,)]
 
 
 # Runs -----------------------------------------------------------------------------------------------------
