@@ -5,12 +5,13 @@ Imports only errors and the tables of modes and policies, so that help can read 
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict, Unpack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict, Unpack, get_type_hints
 
-from msgspec import Struct, field
+from msgspec import Struct, ValidationError, convert, field
 
 from copypump.codec.policy import POLICIES
 from copypump.engine.modes import MODES, LoadMode
@@ -183,11 +184,29 @@ def is_text(wish: str) -> bool:
     return wish.strip().lower() == "text"
 
 
-def _several(given: TransformSpec | Sequence[TransformSpec] | None) -> tuple[TransformSpec, ...]:
-    """None, one or several, as several."""
+def _several(name: str, given: TransformSpec | Sequence[TransformSpec] | None) -> tuple[TransformSpec, ...]:
+    """None, one or several, as several (UsageError: it is none of these)."""
     if given is None:
         return ()
-    return (given,) if isinstance(given, str) or callable(given) else tuple(given)
+    if isinstance(given, str) or callable(given):
+        return (given,)
+    if not isinstance(given, Iterable):
+        raise UsageError(f"{name} is a function, its name, or several of these, not {given!r}")
+    return tuple(given)
+
+
+@functools.cache
+def _kinds() -> dict[str, Any]:
+    """The type of each option by name, resolved when the first is checked."""
+    return get_type_hints(Options)
+
+
+def _check_kind(name: str, value: object) -> None:
+    """Raise UsageError where a value is not of its option's type, and Python would take it for another."""
+    try:
+        convert(value, _kinds()[name])
+    except ValidationError as error:
+        raise UsageError(f"{name}: {str(error).replace('Expected', 'expected', 1)}") from None
 
 
 class Options(Struct, frozen=True):
@@ -236,19 +255,21 @@ class Options(Struct, frozen=True):
     def of(cls, **options: Unpack[PumpOptions]) -> Options:
         """Options from the keyword arguments of `copypump.pump` (UsageError for what contradicts itself)."""
         given: dict[str, Any] = {**options}
-        transforms, checks = (_several(given.pop(name, None)) for name in ("transform", "check"))
-        for name in ("columns", "reads", "key"):
-            if given.get(name) is not None:
+        transforms, checks = (_several(name, given.pop(name, None)) for name in ("transform", "check"))
+        for name in ("columns", "reads", "key", "pythonpath"):
+            if isinstance(given.get(name), str):  # whose letters Python would take for several
+                raise UsageError(f"{name} is a list of names, not {given[name]!r}")
+            if isinstance(given.get(name), Iterable):
                 given[name] = tuple(given[name])
         if isinstance(given.get("on_unrepresentable"), str):
             given["on_unrepresentable"] = {"": given["on_unrepresentable"]}
-        if "pythonpath" in given:
+        if isinstance(given.get("pythonpath"), tuple):
             given["pythonpath"] = tuple(str(path) for path in given["pythonpath"])
-        try:
-            return cls(transforms=transforms, checks=checks, **given)
-        except TypeError as error:
-            unknown = sorted(set(given) - {*cls.__struct_fields__})
-            raise UsageError(f"unknown option: {', '.join(unknown)}" if unknown else str(error)) from None
+        if unknown := sorted(set(given) - {*cls.__struct_fields__} | set(given) & {"transforms", "checks"}):
+            raise UsageError(f"unknown option: {', '.join(unknown)}")
+        for name, value in given.items():
+            _check_kind(name, value)
+        return cls(transforms=transforms, checks=checks, **given)
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself (UsageError)."""

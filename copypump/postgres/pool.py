@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import psycopg_pool
 
-from copypump.errors import CopypumpError, RefusedError, Side, SourceError, TargetError
+from copypump.errors import CopypumpError, RefusedError, Side, SourceError, TargetError, UsageError
 from copypump.postgres.connect import Connection, connect
 from copypump.postgres.interrupt import Interrupt
 from copypump.postgres.translate import one_line, translate
@@ -61,8 +61,14 @@ def check_pool(pool: Pool, side: Side, needed: int) -> None:
 def take(pool: Pool, side: Side, interrupt: Interrupt | None) -> Connection:
     """Take a session out of a pool.
 
-    Raises SourceError or TargetError: the pool is closed, gives none in time, or cannot connect; Aborted.
+    Raises UsageError: it is no pool; SourceError or TargetError: it is closed, gives none in time, or cannot
+    connect; Aborted.
     """
+    if not isinstance(pool, psycopg_pool.ConnectionPool):
+        raise UsageError(
+            f"the {side} is a DSN, a psycopg connection or a ConnectionPool, and no {type(pool).__name__}",
+            side=side,
+        )
     token = _interrupt.set(interrupt)
     try:
         connection: Connection = pool.getconn(_PATIENCE)

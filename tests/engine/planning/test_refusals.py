@@ -215,6 +215,41 @@ def test_options_that_contradict_themselves(example: Pair, options: Any) -> None
         copypump.pump(example.src, example.dst, **options)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("table", 5),
+        ("where", 5),
+        ("columns", "id"),
+        ("columns", [5]),
+        ("key", "id"),
+        ("reads", "id"),
+        ("pythonpath", "/nowhere"),
+        ("transform", 5),
+        ("check", 5),
+        ("create", "no"),
+        ("snapshot", "no"),
+        ("jobs", True),
+        ("retries", "3"),
+        ("batch_bytes", 1e6),
+        ("types", "id=int64"),
+        ("types", {"id": pa.int64()}),
+        ("on_unrepresentable", ["null"]),
+        ("max_rejects", 0.5),
+    ],
+)
+def test_an_argument_of_another_type_is_named(option: str, value: Any) -> None:
+    """None is taken for what Python makes of it: the letters of a name for names, "no" for true."""
+    with pytest.raises(copypump.UsageError, match=f"^{option}\\b"):
+        copypump.pump("host=127.0.0.1 port=1", "host=127.0.0.1 port=1", **{"table": "t"} | {option: value})
+
+
+@pytest.mark.parametrize("other", [None, 5, b"dbname=postgres"])
+def test_an_endpoint_is_a_dsn_a_connection_or_a_pool(other: Any) -> None:
+    with pytest.raises(copypump.UsageError, match="the source is a DSN"):
+        copypump.pump(other, "", table="t")
+
+
 def test_a_dsn_that_does_not_parse_is_not_echoed() -> None:
     with pytest.raises(copypump.UsageError) as error:
         copypump.pump("postgresql://me:geheim@[host/db", "", table="t")
