@@ -6,8 +6,7 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,12 +16,12 @@ from typing import Any, NamedTuple
 import psycopg
 
 from tests.faults.disk import NAME, Disk, tablespace
+from tests.faults.forks import Fork
 from tests.faults.patience import PATIENCE, PROMPT, Patience, wait_until
 from tests.faults.ways import SOURCE, Way
 from tests.proxy import Gate, Proxy
 from tests.servers import SystemServer, sql
 
-ROOT = Path(__file__).parents[2]
 # The steps of a run, as the target's server is told of them: what a chunk and each phase begins and ends with,
 # what takes indexes and constraints away and makes them again (in quotes, that is only noted), and a resume.
 STEPS = re.compile(
@@ -74,23 +73,22 @@ class Process:
     """One process of copypump's, and those that it starts."""
 
     def __init__(self, *words: str) -> None:
-        self._popen = subprocess.Popen(
-            [sys.executable, "-m", "copypump", *words],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"},
-        )  # fmt: skip
-        self.pid = self._popen.pid
+        self._said = tempfile.TemporaryFile("a+")  # noqa: SIM115 - it is gone with the process
+        self._fork = Fork(words, self._said)
+        self.pid = self._fork.pid
 
     @property
     def alive(self) -> bool:
-        return self._popen.poll() is None
+        return self.code is None
 
     @property
     def code(self) -> int | None:
-        return self._popen.returncode
+        return self._fork.wait(0)
 
     def signal(self, number: int) -> None:
-        self._popen.send_signal(number)
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def family(self) -> dict[int, str]:
         """The processes that it has started and that are there, each with its command line."""
@@ -110,22 +108,24 @@ class Process:
 
     def ended(self, seconds: float = PATIENCE) -> tuple[int, str]:
         """Wait for it and all of its family; its exit code, and what it said."""
-        patience, said = Patience(seconds), None
-        while said is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                said, _ = self._popen.communicate(timeout=0.2)
-            if said is None and patience.over():
+        patience = Patience(seconds)
+        while (code := self._fork.wait(0.2)) is None:
+            if patience.over():
                 self.signal(signal.SIGABRT)  # it then says where each of its threads stands
                 self._end()
-                said, _ = self._popen.communicate()
-                raise AssertionError(f"it has not ended after {seconds} s, and said: {said}")
+                self._fork.wait()
+                raise AssertionError(f"it has not ended after {seconds} s, and said: {self._what_it_said()}")
         patience = Patience(PROMPT)
         while left := self.family():
             if patience.over():
                 self._end()
                 raise AssertionError(f"processes are left: {left}")
             time.sleep(0.02)
-        return self._popen.returncode, said
+        return code, self._what_it_said()
+
+    def _what_it_said(self) -> str:
+        self._said.seek(0)
+        return self._said.read()
 
     def _end(self) -> None:
         for pid in self.family():
@@ -134,10 +134,10 @@ class Process:
 
     def kill(self) -> None:
         """Leave nothing of it, whatever it does."""
-        if self.alive:
-            self.signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._end()
-        self._popen.communicate()
+        self._fork.wait()
+        self._said.close()
 
 
 class Scene:
