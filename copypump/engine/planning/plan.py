@@ -174,6 +174,14 @@ def _make_plan(
         check(origin)
     check_binary(origin)
     seen, unread = _seen(origin.columns, transform)
+    if any(origin.columns[index].name == ROW_INDEX for index in seen):
+        raise RefusedError(
+            "a transform cannot read a column of this name, which copypump keeps",
+            side=Side.SOURCE,
+            table=origin.name,
+            column=ROW_INDEX,
+            hint="let it pass unread (--reads), or rename it: --query 'SELECT ... AS ... FROM ...'",
+        )
     chosen, policies = reading_types(options, origin.columns, unread)
     by_rows = transform is not None and transform.reads is not None
     fields = [types.field(column, chosen.get(column.name)) for column in origin.columns]

@@ -250,6 +250,17 @@ def test_an_endpoint_is_a_dsn_a_connection_or_a_pool(other: Any) -> None:
         copypump.pump(other, "", table="t")
 
 
+@pytest.mark.parametrize("reads", [None, ["__copypump_row"]])
+def test_a_column_that_has_the_name_of_ours_is_not_taken_for_it(pair: Pair, reads: list[str] | None) -> None:
+    for dsn in pair:
+        sql(dsn, "CREATE TABLE t (id int, __copypump_row int)")
+    sql(pair.src, "INSERT INTO t VALUES (1, 7)")
+    with pytest.raises(copypump.RefusedError, match="which copypump keeps"):
+        copypump.pump(*pair, table="t", transform=lambda batch: batch, reads=reads)
+    copypump.pump(*pair, table="t", transform=lambda batch: batch, reads=["id"])
+    assert sql(pair.dst, "TABLE t") == [(1, 7)]
+
+
 def test_a_dsn_that_does_not_parse_is_not_echoed() -> None:
     with pytest.raises(copypump.UsageError) as error:
         copypump.pump("postgresql://me:geheim@[host/db", "", table="t")
