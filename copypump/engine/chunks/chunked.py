@@ -85,7 +85,10 @@ def run_chunked(
             run.finish(on_progress)
         except BaseException as error:
             run.interrupts.stop()
-            raise run.stopped(error) from error
+            shown = run.stopped(error)
+            if shown is error:  # which is not its own cause
+                raise
+            raise shown from error
         finally:
             counters.add(run.totals())
 
@@ -301,6 +304,8 @@ class _Run:
             tell(self._guard, self._means.ledger, run, shown)
         if isinstance(shown, CopypumpError):
             shown.state = state
-        else:
+        elif isinstance(shown, KeyboardInterrupt):
             shown.args = (state,)
+        else:  # a defect, whose own words are needed
+            shown.add_note(state)
         return shown

@@ -191,6 +191,20 @@ def test_ctrl_c_is_told_in_the_ledger(pair: Pair) -> None:
     assert (state.status, state.error) == ("stopped", "interrupted by Ctrl-C")
 
 
+def test_a_defect_keeps_its_own_words(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_given: object, **_more: object) -> None:
+        raise ValueError("of ours")
+
+    monkeypatch.setattr(jobs, "move_rows", broken)
+    with pytest.raises(ValueError, match="of ours") as raised:
+        copypump.pump(*pair, **CHUNKS)
+    assert str(raised.value) == "of ours"
+    assert raised.value.__cause__ is None
+    assert "chunks are committed; copypump resume it goes on" in raised.value.__notes__[0]
+    state = copypump.status("it", pair.dst).state
+    assert (state.status, state.error) == ("failed", "ValueError")
+
+
 def test_a_run_of_one_chunk_may_have_a_name(pair: Pair) -> None:
     copypump.pump(*pair, **CHUNKS | {"split": "none"})
     found = copypump.status("it", pair.dst)
