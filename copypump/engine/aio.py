@@ -116,7 +116,12 @@ class aread:  # noqa: N801 - used like a function: async with copypump.aread(...
         return self._reading.warnings
 
     async def __aenter__(self) -> Batches:
-        return Batches(await _in_thread(self._reading.__enter__, self._reading.stop), self._reading.stop)
+        try:
+            reader = await _in_thread(self._reading.__enter__, self._reading.stop)
+        except asyncio.CancelledError as cancelled:
+            await self.__aexit__(type(cancelled), cancelled, None)  # it may have been open by then
+            raise
+        return Batches(reader, self._reading.stop)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

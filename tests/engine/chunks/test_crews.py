@@ -266,6 +266,22 @@ def test_reading_beside_an_event_loop(example: Pair) -> None:
     assert asyncio.run(rows()) == ROWS
 
 
+def test_reading_that_is_cancelled_as_it_begins(example: Pair) -> None:
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'copypump' AND datname = current_database()"
+    reading = copypump.aread(example.src, table="people")
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(reading.__aenter__())
+        await asyncio.sleep(0)  # it has begun to connect, or is about to
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while sql(example.src, sessions) != [(0,)]:
+            await asyncio.sleep(0.05)
+
+    asyncio.run(asyncio.wait_for(cancelled(), 30))
+
+
 def test_reading_that_is_cancelled(example: Pair) -> None:
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 
