@@ -12,9 +12,10 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from copypump.errors import Side, SourceError, TargetError, UsageError
+from copypump.errors import Side, UsageError
+from copypump.postgres import exchange
 from copypump.postgres.interrupt import Interrupt
-from copypump.postgres.translate import one_line
+from copypump.postgres.translate import error_class, one_line
 
 Connection = psycopg.Connection[Any]
 
@@ -66,11 +67,12 @@ def connect(dsn: str, side: Side, *, interrupt: Interrupt | None = None) -> Conn
     except BaseException:
         attempt.give_up()
         raise
+    finally:
+        attempt.close()
     if isinstance(connection, psycopg.ProgrammingError):  # say, a connect_timeout that is no number
         raise UsageError(one_line(str(connection)), side=side)
     if isinstance(connection, psycopg.Error):
-        kind = SourceError if side is Side.SOURCE else TargetError
-        error = kind(
+        error = error_class(side)(
             one_line(str(connection)),
             side=side,
             sqlstate=connection.sqlstate,
@@ -117,7 +119,6 @@ class _Attempt:
         poller.poll()
         if interrupt is not None:
             interrupt.check()
-        self._done.close()
         assert self._outcome is not None
         return self._outcome
 
@@ -128,15 +129,16 @@ class _Attempt:
             if isinstance(self._outcome, psycopg.Connection):
                 self._outcome.close()
 
+    def close(self) -> None:
+        """Give back what it waited by."""
+        self._done.close()
+
 
 def _notice_dead_network(connection: Connection) -> None:
     """Set `TCP_DEFAULTS` on the socket, but for those that a DSN, a service file or a variable has set."""
     given = connection.info.get_parameters()
-    with contextlib.suppress(OSError), socket.socket(fileno=connection.pgconn.socket) as line:
-        try:
-            if line.family in (socket.AF_INET, socket.AF_INET6) and given.get("keepalives", "1") != "0":
-                for name, (level, option, value) in TCP_DEFAULTS.items():
-                    if name not in given and hasattr(socket, option):  # macOS lacks some
-                        line.setsockopt(level, getattr(socket, option), value)
-        finally:
-            line.detach()  # libpq owns the descriptor
+    with contextlib.suppress(OSError), exchange.line(connection.pgconn) as line:
+        if line.family in (socket.AF_INET, socket.AF_INET6) and given.get("keepalives", "1") != "0":
+            for name, (level, option, value) in TCP_DEFAULTS.items():
+                if name not in given and hasattr(socket, option):  # macOS lacks some
+                    line.setsockopt(level, getattr(socket, option), value)

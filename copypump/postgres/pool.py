@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 import psycopg_pool
 
-from copypump.errors import CopypumpError, RefusedError, Side, SourceError, TargetError, UsageError
+from copypump.errors import CopypumpError, RefusedError, Side, UsageError
 from copypump.postgres.connect import Connection, connect
 from copypump.postgres.interrupt import Interrupt
-from copypump.postgres.translate import one_line, translate
+from copypump.postgres.translate import error_class, one_line, translate
 
 Pool = psycopg_pool.ConnectionPool[Any]
 
@@ -73,8 +73,7 @@ def take(pool: Pool, side: Side, interrupt: Interrupt | None) -> Connection:
     try:
         connection: Connection = pool.getconn(_PATIENCE)
     except psycopg_pool.PoolTimeout as error:
-        kind = SourceError if side is Side.SOURCE else TargetError
-        failure = kind(one_line(f"the pool gave no session: {error}"), side=side)
+        failure = error_class(side)(one_line(f"the pool gave no session: {error}"), side=side)
         failure.lost = True
         raise failure from None
     except psycopg.Error as error:

@@ -38,6 +38,11 @@ _COLON_QUOTED = re.compile(rf"({_COLON.pattern}){_QUOTES.pattern}.*", re.DOTALL)
 _HIDDEN = "(not shown)"
 
 
+def error_class(side: Side) -> type[SourceError | TargetError]:
+    """The class of the errors of a side."""
+    return SourceError if side is Side.SOURCE else TargetError
+
+
 def translate(
     error: psycopg.Error | Lost, side: Side, *, table: str | None = None
 ) -> SourceError | TargetError:
@@ -46,7 +51,7 @@ def translate(
     One without SQLSTATE means that the session was lost (or was never there): its message starts with
     "the connection was lost".
     """
-    kind = SourceError if side is Side.SOURCE else TargetError
+    kind = error_class(side)
     if isinstance(error, Lost) or error.sqlstate is None:
         lost = kind(f"the connection was lost: {one_line(str(error))}", side=side, table=table)
         lost.lost = True

@@ -2,6 +2,7 @@ import contextlib
 import os
 import socket
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -69,10 +70,21 @@ def test_ctrl_c_while_connecting(silent_server):
         connect(silent_server, Side.SOURCE)
 
 
+def pipes():
+    """How many of this process's descriptors are pipes'."""
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the listing itself
+            found += descriptor.readlink().name.startswith("pipe:")
+    return found
+
+
 def test_a_connection_given_up_is_closed_when_it_comes(pg15, interrupt):
     interrupt.set()
+    before = pipes()
     with pytest.raises(Aborted):
         connect(pg15.dsn(), Side.SOURCE, interrupt=interrupt)
+    assert pipes() == before
     pg15.check_leaks()
 
 
