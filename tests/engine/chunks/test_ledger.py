@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,6 +15,7 @@ from copypump.postgres.commit import commit
 from copypump.postgres.session import Session
 from tests.conftest import Pair
 from tests.engine.many import CHUNKS, make, resume, same, stop
+from tests.engine.test_concurrent import PATIENCE, until, waiting
 from tests.servers import SystemServer, role, sql
 
 LEDGER = Ledger("copypump")
@@ -49,16 +50,17 @@ def claim(session: Session, chunk: int = 1, epoch: int = 1) -> list[tuple[int]]:
 # Claims
 
 
-def test_a_claim_waits_for_another_and_goes_on_when_that_is_rolled_back(two: tuple[Session, Session]) -> None:
+def test_a_claim_waits_for_another_and_goes_on_when_that_is_rolled_back(
+    two: tuple[Session, Session], database: str
+) -> None:
     first, second = two
     assert claim(first) == [(1,)]
     assert claim(second, chunk=2) == [(2,)]  # another chunk is nobody's business
-    rollback = threading.Timer(0.3, first.rollback)
-    rollback.start()
-    start = time.monotonic()
-    assert claim(second) == [(1,)]
-    assert time.monotonic() - start > 0.2
-    rollback.join()
+    with ThreadPoolExecutor() as beside:
+        claimed = beside.submit(claim, second)
+        until(waiting(database, 1))
+        first.rollback()
+        assert claimed.result(PATIENCE) == [(1,)]
 
 
 def test_a_claim_of_what_is_committed_fails(two: tuple[Session, Session]) -> None:
@@ -121,6 +123,19 @@ def test_a_run_is_held_by_one(two: tuple[Session, Session], monkeypatch: pytest.
     second.begin_target()
     [state] = LEDGER.runs(second)
     assert (state.status, state.chunks, state.chunks_done) == ("stopped", 3, 0)
+
+
+def test_a_run_of_that_name_in_another_database_is_another(
+    two: tuple[Session, Session], pg15: SystemServer
+) -> None:
+    first, second = two
+    with pg15.fresh_database() as name, Session(pg15.dsn(name), Side.TARGET) as elsewhere:
+        elsewhere.begin_target()
+        hold_run(elsewhere, "it")
+        assert [state.status for state in LEDGER.runs(second)] == ["stopped"]
+        assert second.execute(holding._HOLDER, ["it"]) == []
+        hold_run(first, "it")
+        assert second.execute(holding._HOLDER, ["it"]) == [(first.backend_pid(),)]
 
 
 def test_what_an_earlier_process_left_behind_is_ended(two: tuple[Session, Session]) -> None:

@@ -8,16 +8,23 @@ from copypump.errors import RefusedError, Side
 from copypump.postgres.label import end_labelled
 from copypump.postgres.session import Session
 
-_KEY = "pg_catalog.hashtextextended($1::pg_catalog.text, 0)"
+# The lock's key, by the run's name.
+_KEY = "pg_catalog.hashtextextended({run}, 0)"
 
-_TRY_GUARD = f"SELECT pg_catalog.pg_try_advisory_xact_lock({_KEY})"
-
-_HOLDER = f"""
-SELECT l.pid FROM pg_catalog.pg_locks l
- WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted
+# Of a row of pg_locks, as l: it says that somebody in this database holds the run. There a key of eight bytes
+# stands in two halves.
+HELD = f"""
+       l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted
+   AND l.database OPERATOR(pg_catalog.=)
+       (SELECT d.oid FROM pg_catalog.pg_database d
+         WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
    AND l.objsubid OPERATOR(pg_catalog.=) 1::pg_catalog.int2
    AND ((l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32)
         OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8) OPERATOR(pg_catalog.=) {_KEY}"""
+
+_NAMED = "$1::pg_catalog.text"
+_TRY_GUARD = f"SELECT pg_catalog.pg_try_advisory_xact_lock({_KEY.format(run=_NAMED)})"
+_HOLDER = f"SELECT l.pid FROM pg_catalog.pg_locks l WHERE {HELD.format(run=_NAMED)}"
 
 # Seconds for a server to notice that a process of ours is gone.
 _PATIENCE = 3.0

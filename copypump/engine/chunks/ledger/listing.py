@@ -7,31 +7,24 @@ from typing import Any
 
 from psycopg import sql
 
+from copypump.engine.chunks.ledger.holding import HELD
 from copypump.engine.chunks.ledger.rows import RunState
 from copypump.engine.chunks.ledger.tables import exist, in_schema
 from copypump.postgres.session import Session
 
-_RUNS = """
+_RUNS = f"""
 SELECT r.run, r.status, r.source, r.target, r.error, r.version,
        r.started::pg_catalog.text, greatest(r.changed, c.committed)::pg_catalog.text,
        pg_catalog.json_array_length(r.split::pg_catalog.json OPERATOR(pg_catalog.->) 'chunks'),
        c.done, c.rows_read, c.rows_written, c.bytes_written,
-       EXISTS (SELECT FROM pg_catalog.pg_locks l
-                WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted
-                  AND l.database OPERATOR(pg_catalog.=)
-                      (SELECT d.oid FROM pg_catalog.pg_database d
-                        WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
-                  AND l.objsubid OPERATOR(pg_catalog.=) 1::pg_catalog.int2
-                  AND ((l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32)
-                       OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8)
-                      OPERATOR(pg_catalog.=) pg_catalog.hashtextextended(r.run, 0))
-  FROM {schema}.runs r,
+       EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE {HELD.format(run="r.run")})
+  FROM {{schema}}.runs r,
        LATERAL (SELECT pg_catalog.count(*) AS done, pg_catalog.max(k.committed) AS committed,
                        coalesce(pg_catalog.sum(k.rows_read), 0)::pg_catalog.int8 AS rows_read,
                        coalesce(pg_catalog.sum(k.rows_written), 0)::pg_catalog.int8 AS rows_written,
                        coalesce(pg_catalog.sum(k.bytes_written), 0)::pg_catalog.int8 AS bytes_written
-                  FROM {schema}.chunks k WHERE k.run OPERATOR(pg_catalog.=) r.run) c
- {where}
+                  FROM {{schema}}.chunks k WHERE k.run OPERATOR(pg_catalog.=) r.run) c
+ {{where}}
  ORDER BY r.started, r.run"""
 
 
