@@ -91,7 +91,7 @@ class Threads:
 
     def close(self) -> None:
         """See `Crew`; a given executor stays open."""
-        if self._given is None and isinstance(self._executor, ThreadPoolExecutor):
+        if self._given is None:
             self._executor.shutdown(wait=False, cancel_futures=True)
 
 

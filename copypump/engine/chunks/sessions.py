@@ -147,8 +147,7 @@ class Pool:
         """Close one that is of no use any more."""
         with self._lock:
             self._all.discard(session)
-        with contextlib.suppress(CopypumpError):
-            session.__exit__(None, None, None)
+        session.__exit__(None, None, None)
 
     @contextlib.contextmanager
     def one(self, interrupt: Interrupt) -> Iterator[Session]:
