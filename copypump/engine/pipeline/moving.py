@@ -87,7 +87,7 @@ def move(
     receiver: Receiver,
     interrupt: Interrupt,
     counters: Counters,
-    on_progress: Callable[[Progress], None] | None,
+    on_progress: OnProgress | None,
     interval: float,
     pace: Pace | None = None,
 ) -> None:
@@ -135,12 +135,13 @@ def middle(plan: Plan, source: Source, counters: Counters) -> tuple[WireFeed, Re
         from copypump.engine.rejects.reshaping import SiftingReshaper
         from copypump.engine.rejects.sifting import InputRows
 
-        shown = InputRows(plan.origin.columns)
+        # Each stage has rows to show of its own: two threads may be in them at once.
+        columns = plan.origin.columns
         return (
-            SiftingFeed(source, framer, decoder, plan.rewriter, *sizes, counters, shown),
+            SiftingFeed(source, framer, decoder, plan.rewriter, *sizes, counters, InputRows(columns)),
             SiftingReshaper(
                 decoding, plan.transform, plan.mapping, options.batch_bytes, stages["transform"],
-                stages["encode"], shown,
+                stages["encode"], InputRows(columns),
             ),
         )  # fmt: skip
     feed = WireFeed(source, framer, decoder, plan.rewriter, *sizes, counters)

@@ -77,7 +77,7 @@ def part_of(block: Block, low: int, high: int) -> Block:
 
 
 class InputRows:
-    """Shows rows of a source's blocks: all of their columns, whatever a transform reads."""
+    """Shows rows of a source's blocks, in one thread: all of their columns, whatever a transform reads."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = tuple(columns)
