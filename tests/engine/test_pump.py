@@ -492,6 +492,22 @@ def test_threads_that_join_in_keep_the_order(example: Pair, carriers: list[str],
     assert landed == sql(example.src, "SELECT id FROM people")
 
 
+def test_a_thread_that_cannot_be_started_is_not_waited_for(
+    example: Pair, carriers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name == "copypump-2":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        copypump.pump(example.src, example.dst, table="people", into="same", create=True, batch_bytes=10_000)
+    assert carriers == ["copypump-1"]
+
+
 def test_a_chunk_begins_with_as_many_threads_as_those_before_it_needed(
     example: Pair, carriers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

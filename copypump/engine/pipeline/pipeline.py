@@ -273,7 +273,11 @@ class Pipeline:
             target=self._guarded, name=f"copypump-{len(self._threads) + 1}", daemon=True
         )
         self._threads.append(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system lets no more be started; nobody shall wait for this one
+            self._threads.remove(thread)
+            raise
 
     def _share_work(self) -> None:
         """Start another thread, if it is time to look, and one more would keep the servers busier."""
