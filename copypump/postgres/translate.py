@@ -37,10 +37,17 @@ _COLON_QUOTED = re.compile(rf"({_COLON.pattern}){_QUOTES.pattern}.*", re.DOTALL)
 
 _HIDDEN = "(not shown)"
 
+DENIED = "42501"  # insufficient_privilege
+
 
 def error_class(side: Side) -> type[SourceError | TargetError]:
     """The class of the errors of a side."""
     return SourceError if side is Side.SOURCE else TargetError
+
+
+def denied(message: str, table: str, *, hint: str | None = None) -> TargetError:
+    """What the target's server would say itself, later: insufficient_privilege."""
+    return TargetError(message, side=Side.TARGET, table=table, sqlstate=DENIED, hint=hint)
 
 
 def translate(
@@ -73,7 +80,7 @@ def translate(
 
 
 # Errors of the text that was given, when it is only parsed: syntax and names, a schema, what the server does
-# not support there, a constant that is no value of its type. The rights of the role (42501) are not of it.
+# not support there, a constant that is no value of its type. The rights of the role (DENIED) are not of it.
 _TEXT_FAULTS = ("42", "3F", "0A", "22")
 
 
@@ -83,7 +90,7 @@ def refused_text(error: psycopg.Error, side: Side, *, ours: int = 0) -> RefusedE
     `ours` characters at its start are not the user's, and not counted.
     """
     state, diag = error.sqlstate or "", error.diag
-    if state == "42501" or not state.startswith(_TEXT_FAULTS):
+    if state == DENIED or not state.startswith(_TEXT_FAULTS):
         return None
     place = int(diag.statement_position or 0) - ours
     return RefusedError(

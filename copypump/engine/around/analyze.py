@@ -12,6 +12,7 @@ from copypump.errors import RefusedError, Side, TargetError
 from copypump.postgres.catalog import Table
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
+from copypump.postgres.translate import denied
 
 MAINTAIN = 170000  # the server version that the privilege came with
 
@@ -37,9 +38,9 @@ def add_analyze(landing: Landing, loading: Loading) -> Loading:
             )
         forbidden = _forbidden(landing.target, table)
         if any(not below for _, below in forbidden):
-            raise TargetError(
+            raise denied(
                 "the role may not analyze the table",
-                table=str(table),
+                str(table),
                 hint="leave --analyze out, or run as the table's owner",
             )
         left_out = [name for name, below in forbidden if below]

@@ -16,13 +16,14 @@ from psycopg import sql
 
 from copypump.engine.around.rebuilding import NOTE, Drop, rebuilding
 from copypump.engine.loading import Execute, Landing, Loading, Phase
-from copypump.engine.options import REBUILD, REJECT
-from copypump.errors import RefusedError, Side, TargetError
+from copypump.engine.options import REJECT
+from copypump.errors import RefusedError, Side
 from copypump.postgres.catalog import KINDS, Table, find_table
 from copypump.postgres.indexes import Dropped, dropping, kept_indexes, kept_keys, what_is_lacking
 from copypump.postgres.keys import indexes_led_by, table_bytes, unique_indexes
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
+from copypump.postgres.translate import denied
 from copypump.postgres.twin.definition import Definition, Row, read_definition
 
 # Making indexes again sorts all rows, keeping them finds a place for each that comes. `bench indexes`,
@@ -56,7 +57,7 @@ class Rebuilding(Struct, frozen=True):
 
 
 def add_indexes(landing: Landing, loading: Loading) -> Loading:
-    """With the option, drop before the rows come, and make again after the last of the mode's own phases.
+    """Drop before the rows come, and make again after the last of the mode's own phases.
 
     Mode replace makes its new table's indexes after the rows anyway, and a table that the run makes has none.
 
@@ -67,7 +68,7 @@ def add_indexes(landing: Landing, loading: Loading) -> Loading:
     """
     options, table = landing.options, landing.destination.table
     new = options.load_mode is not None and options.load_mode.new_table
-    if options.indexes != REBUILD or table is None or new:
+    if table is None or new:
         return loading
     _check_kind(table)
     if NOTE in landing.notes:
@@ -115,11 +116,9 @@ def _decided(landing: Landing, loading: Loading, table: Table, definition: Defin
     if not indexes and not keys:
         return replace(loading, indexes=Rebuilding(None, kept, there))
     if lacking := what_is_lacking(target, definition, indexes):
-        raise TargetError(
+        raise denied(
             f"the role lacks what dropping indexes and making them again needs: {'; '.join(lacking)}",
-            side=Side.TARGET,
-            table=str(table),
-            sqlstate="42501",
+            str(table),
             hint="leave --indexes out, or run as the table's owner",
         )
     dropped = dropping(definition, indexes, keys)

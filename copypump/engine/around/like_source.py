@@ -37,14 +37,13 @@ from copypump.postgres.names import parse_name, show_name
 from copypump.postgres.sequences import Sequence, sequences_of
 from copypump.postgres.session import Session
 from copypump.postgres.tools import find_tools
-from copypump.postgres.translate import message_of, told
+from copypump.postgres.translate import DENIED, message_of, told
 
 # Under this name a run keeps, in its notes, what is to be done after its rows.
 NOTE = "like_source"
 
-# The classes of errors that say that a definition does not fit the target; 42501, missing rights, is apart.
+# The classes of errors that say that a definition does not fit the target; DENIED is apart.
 _UNFIT = ("42", "3F", "0A", "22", "23", "55")
-_DENIED = "42501"
 
 _HINTS = {
     "3F000": "CREATE SCHEMA there first",
@@ -184,7 +183,7 @@ def _unfit(source: Session, origin: Table, error: psycopg.Error) -> RefusedError
     There was no row to quote, so that its words are shown whole, unless they are a function's.
     """
     state = error.sqlstate or ""
-    if state == _DENIED or not state.startswith(_UNFIT):
+    if state == DENIED or not state.startswith(_UNFIT):
         return None
     hint = _HINTS.get(state, _MISSING)
     made = extensions_of(source, [column.type for column in origin.columns])

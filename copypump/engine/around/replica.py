@@ -22,6 +22,7 @@ from copypump.postgres.catalog import Table
 from copypump.postgres.names import show_name
 from copypump.postgres.references import ForeignKey, Relation, deferrable_keys, foreign_keys
 from copypump.postgres.session import Session
+from copypump.postgres.translate import DENIED, denied
 from copypump.postgres.triggers import trigger_states
 
 REPLICA = "SET LOCAL session_replication_role = replica"
@@ -70,7 +71,7 @@ def _try_to_set(target: Session, table: Table) -> None:
     try:
         target.execute(change, [_ROLE, "replica"])
     except TargetError as error:
-        if error.sqlstate != "42501":
+        if error.sqlstate != DENIED:
             raise
         error.message, error.table = f"the role may not set {_ROLE}", str(table)
         error.hint = (
@@ -126,12 +127,10 @@ def _check(key: ForeignKey, table: Table) -> None:
     if key.outgoing and not key.referenced.can_lock:
         lacking.append(f"UPDATE or DELETE on {key.referenced}, to hold writers off")
     if lacking:
-        raise TargetError(
+        raise denied(
             f"to check the foreign key {show_name(key.name)} after the load, the role lacks"
             f" {'; '.join(lacking)}",
-            side=Side.TARGET,
-            table=str(table),
-            sqlstate="42501",
+            str(table),
         )
 
 

@@ -14,10 +14,11 @@ from psycopg import sql
 
 from copypump.engine.loading import Landing, Loading, Phase, Step
 from copypump.engine.report import Tally
-from copypump.errors import RefusedError, Side, TargetError
+from copypump.errors import RefusedError, Side
 from copypump.postgres.catalog import KINDS, Table
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
+from copypump.postgres.translate import denied
 from copypump.postgres.triggers import STATES, TriggerState, trigger_states
 
 # Before a trigger can be enabled again: a check that is deferred to the COMMIT would stand against it.
@@ -88,12 +89,10 @@ def _disable(landing: Landing, loading: Loading, table: Table) -> Loading:
         )
     for each in states:
         if not each.owned:
-            raise TargetError(
+            raise denied(
                 f"the role may not disable the triggers of {show_name(each.schema, each.table)}, which it"
                 " does not own",
-                side=Side.TARGET,
-                table=str(table),
-                sqlstate="42501",
+                str(table),
             )
     disable = Disable(table, _lock(landing, table), states)
     return within(landing, loading, (disable,), Phase("triggers", (Enable(states),)), locks=True)

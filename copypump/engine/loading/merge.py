@@ -29,6 +29,7 @@ from copypump.postgres.keys import has_rewriting_rules, lacking, may_make_tempor
 from copypump.postgres.names import quote_name, show_name
 from copypump.postgres.query import parse
 from copypump.postgres.session import Session
+from copypump.postgres.translate import denied
 
 _ROWS = "copypump_rows"
 TEMPORARY = sql.Identifier("pg_temp", _ROWS)
@@ -127,30 +128,24 @@ def _check_room(landing: Landing) -> None:
     target, schema = landing.target, landing.options.ledger_schema
     if not landing.many:
         if not may_make_temporary(target):
-            raise denied(
-                "it may make no temporary table, in which rows wait: GRANT TEMPORARY ON DATABASE", landing
+            raise _denied(
+                landing, "it may make no temporary table, in which rows wait: GRANT TEMPORARY ON DATABASE"
             )
         return
     found, allowed = may_create(target, schema)
     if found is not None and not allowed:  # where it is missing, the ledger makes it, and it is ours
-        raise denied(f"it may make no table in the schema {show_name(schema)}, in which rows wait", landing)
+        raise _denied(landing, f"it may make no table in the schema {show_name(schema)}, in which rows wait")
 
 
-def denied(what: str, landing: Landing) -> TargetError:
-    """What the server would say itself, later: insufficient_privilege."""
-    return TargetError(
-        f"the role lacks a privilege: {what}",
-        side=Side.TARGET,
-        table=landing.destination.name,
-        sqlstate="42501",
-    )
+def _denied(landing: Landing, what: str) -> TargetError:
+    return denied(f"the role lacks a privilege: {what}", landing.destination.name)
 
 
 def check_updatable(landing: Landing, table: Table, columns: Sequence[Column]) -> None:
     """TargetError unless the role may update these columns."""
     missing = lacking(landing.target, table, [column.name for column in columns], "UPDATE")
     if missing:
-        raise denied(f"UPDATE of {', '.join(map(quote_name, missing))}", landing)
+        raise _denied(landing, f"UPDATE of {', '.join(map(quote_name, missing))}")
 
 
 def _check_comparable(landing: Landing, table: Table, column: Column, how: str) -> None:

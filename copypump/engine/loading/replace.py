@@ -2,9 +2,9 @@
 
 The twin (see `postgres.twin`) is made first and its rows land there; then it gets its indexes and
 constraints, its foreign keys are checked in both directions, and a short transaction swaps it in. (Where bad
-rows are rejected, all that may refuse a row is there before they come.) All that
-the target is was read for the plan. The swap holds it against what it finds under its locks, and what it
-made against the same: a property that nobody thought of undoes everything.
+rows are rejected, all that may refuse a row is there before they come.) All that the target is was read for
+the plan. The swap holds it against what it finds under its locks, and what it made against the same: a
+property that nobody thought of undoes everything.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from copypump.postgres.catalog import find_oid
 from copypump.postgres.names import quote_name, show_name
 from copypump.postgres.references import Pair, counting_orphans
 from copypump.postgres.session import Session
+from copypump.postgres.translate import denied
 from copypump.postgres.twin.definition import CATALOG_PATH, Definition, Row, catalog_path, read_definition
 from copypump.postgres.twin.making import (
     Names,
@@ -117,9 +118,7 @@ def _refuse(target: Session, definition: Definition) -> None:
             else "land in a table with --into",
         )
     if lacking := what_is_lacking(target, definition):
-        raise TargetError(
-            f"the role lacks {'; '.join(lacking)}", side=Side.TARGET, table=str(definition), sqlstate="42501"
-        )
+        raise denied(f"the role lacks {'; '.join(lacking)}", str(definition))
 
 
 def told(definition: Definition, names: Names, error: TargetError) -> TargetError:

@@ -20,6 +20,7 @@ from copypump.engine.planning.destination import Destination
 from copypump.engine.planning.mapping import Mapping as ColumnMapping
 from copypump.engine.planning.origin import RAW, TEXT, is_raw
 from copypump.errors import CastError, RefusedError, Side, TargetError
+from copypump.postgres.keys import may_make_temporary
 from copypump.postgres.session import Session
 from copypump.postgres.translate import told
 
@@ -241,8 +242,7 @@ def create_staging(columns: Sequence[Column]) -> sql.Composable:
 
 def refuse_staging(target: Session, destination: Destination, what: str) -> None:
     """RefusedError where rows cannot go through a temporary table; `what` happens there, for messages."""
-    query = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')"
-    if not target.execute(query)[0][0]:
+    if not may_make_temporary(target):
         raise RefusedError(
             f"{what} through a temporary table, which the role may not make",
             side=Side.TARGET,

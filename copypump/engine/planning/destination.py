@@ -15,7 +15,7 @@ from copypump.engine.options import Options
 from copypump.engine.planning.create import create_statement, created_columns, with_key
 from copypump.engine.planning.mapping import Mapping
 from copypump.engine.planning.origin import no_such_table
-from copypump.errors import RefusedError, Side, TargetError
+from copypump.errors import RefusedError, Side
 from copypump.postgres.catalog import (
     KINDS,
     Table,
@@ -30,6 +30,7 @@ from copypump.postgres.catalog import (
 from copypump.postgres.extensions import Extension
 from copypump.postgres.names import parse_name, quote_name, show_name
 from copypump.postgres.session import Session
+from copypump.postgres.translate import denied
 
 
 class Destination(Struct, frozen=True):
@@ -131,7 +132,7 @@ def check_landing(
             " (but --mode insert can)"
         )
     if lacking:
-        raise _denied(f"the role lacks {'; '.join(lacking)}", destination.name)
+        raise denied(f"the role lacks {'; '.join(lacking)}", destination.name)
     if mode is None and not begun:
         _check_empty(target, destination, table)
 
@@ -148,7 +149,8 @@ def _check_kind(target: Session, table: Table, mode: LoadMode | None) -> None:
         fault = f"mode {mode.name} does not go with a view"
     if fault:
         hint = "land in a table with --into"
-        hint += "; or with --mode insert, if INSERT goes there" if table.kind == "v" else ""
+        if table.kind == "v" and (mode is None or mode.copies):
+            hint += "; or with --mode insert, if INSERT goes there"
         raise RefusedError(fault, side=Side.TARGET, table=str(table), hint=hint)
 
 
@@ -166,14 +168,14 @@ def _check_create(target: Session, destination: Destination, options: Options) -
         )
     if found is None:
         if not may_create_schemas(target):
-            raise _denied(
+            raise denied(
                 f"there is no schema {quote_name(str(schema))}, and the role lacks CREATE on the database, to"
                 " make it",
                 destination.name,
             )
         return
     if not allowed:
-        raise _denied(f"the role lacks CREATE, or USAGE, on the schema {quote_name(found)}", destination.name)
+        raise denied(f"the role lacks CREATE, or USAGE, on the schema {quote_name(found)}", destination.name)
 
 
 def _check_empty(target: Session, destination: Destination, table: Table) -> None:
@@ -192,8 +194,3 @@ def _check_empty(target: Session, destination: Destination, table: Table) -> Non
             hint="say what to do with them:\n"
             + "\n".join(f"--mode {entry.name}: {entry.help}" for entry in MODES.values()),
         )
-
-
-def _denied(message: str, table: str) -> TargetError:
-    """What the server would say itself, later: insufficient_privilege."""
-    return TargetError(message, side=Side.TARGET, table=table, sqlstate="42501")

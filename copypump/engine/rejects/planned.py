@@ -12,6 +12,7 @@ from copypump.codec.column import Column
 from copypump.engine.loading import Loading
 from copypump.engine.options import Options
 from copypump.engine.pipeline.sink import copy_into, refuse_staging
+from copypump.engine.planning.create import MAX_COLUMNS
 from copypump.engine.planning.destination import Destination
 from copypump.engine.planning.mapping import Mapping
 from copypump.engine.rejects.blocks import BLOCK_BYTES, BlockTarget, in_block
@@ -20,18 +21,16 @@ from copypump.engine.rejects.landing import make_statements
 from copypump.engine.rejects.limit import Limit, MaxRejects
 from copypump.engine.rejects.rules import Rules, find_rules
 from copypump.engine.rejects.table import RejectTable
-from copypump.errors import RefusedError, Side, TargetError
+from copypump.errors import RefusedError, Side
 from copypump.postgres.catalog import find_table
 from copypump.postgres.session import Session
+from copypump.postgres.translate import denied
 
 # Why modes that merge by a key do not go with it.
 _MERGES = "its rows wait in a staging table, and are merged at once when all are there"
 
 # Deferred constraints, too, are checked when a block ends, and not by the COMMIT.
 _AT_ONCE = "SET CONSTRAINTS ALL IMMEDIATE"
-
-# Of a table (MaxHeapAttributeNumber, src/include/access/htup_details.h).
-_MOST_COLUMNS = 1600
 
 FILES = (".parquet", ".jsonl")
 
@@ -123,10 +122,10 @@ def plan_rejecting(
     fired = destination if copies and loading.into is None else replace(destination, table=None)
     refuse_staging(target, fired, "rows that were refused are landed")
     columns = tuple(mapped.column for mapped in mapping.mapped)
-    if len(columns) >= _MOST_COLUMNS:
+    if len(columns) >= MAX_COLUMNS:
         raise RefusedError(
             f"{len(columns):,} columns do not go with --on-error reject: a table that holds their rows and a"
-            f" number for each may have {_MOST_COLUMNS:,}",
+            f" number for each may have {MAX_COLUMNS:,}",
             side=Side.TARGET,
             table=destination.name,
         )
@@ -137,12 +136,7 @@ def plan_rejecting(
     is_made = table.is_there(target)
     read = file is not None or many  # chunks are counted there
     if is_made and (lacking := table.lacking(target, "INSERT", *["SELECT"] * read)):
-        raise TargetError(
-            f"the role lacks {' and '.join(lacking)} on the table for rejected rows",
-            side=Side.TARGET,
-            table=str(table),
-            sqlstate="42501",
-        )
+        raise denied(f"the role lacks {' and '.join(lacking)} on the table for rejected rows", str(table))
     into = destination.identifier if loading.into is None else loading.into
     copy = copy_into(into, columns)
     landed = destination.table

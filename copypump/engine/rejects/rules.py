@@ -72,9 +72,6 @@ class Rules(Struct, frozen=True):
     foreign: tuple[Foreign, ...] = ()
     unique: tuple[Unique, ...] = ()
 
-    def __bool__(self) -> bool:
-        return bool(self.local or self.foreign or self.unique)
-
 
 _BEFORE = """
 WITH RECURSIVE tree(oid) AS (

@@ -13,6 +13,7 @@ from copypump.postgres.commit import DURABLE, commit
 from copypump.postgres.names import parse_name, quote_name, show_name
 from copypump.postgres.query import parse
 from copypump.postgres.session import Session
+from copypump.postgres.translate import DENIED
 
 DEFAULT_NAME = "rejects"
 
@@ -128,7 +129,7 @@ SELECT a.attname, c.relkind::pg_catalog.text
                 for statement in self.statements(session):
                     session.execute(statement)
         except CopypumpError as error:
-            if error.sqlstate != "42501":
+            if error.sqlstate != DENIED:
                 raise
             raise RefusedError(
                 "the role may not make the table for rejected rows",

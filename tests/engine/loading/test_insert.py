@@ -81,8 +81,9 @@ def test_views_with_triggers_and_without_any_way(viewed: Pair) -> None:
         "CREATE VIEW joined AS SELECT a.* FROM t a JOIN t b USING (id); CREATE MATERIALIZED VIEW m AS TABLE t",
     )
     for into in ("joined", "m"):
-        with pytest.raises(RefusedError, match="the server takes no INSERT into this"):
+        with pytest.raises(RefusedError, match="the server takes no INSERT into this") as raised:
             into_view(viewed, into=into)
+        assert raised.value.hint == "land in a table with --into"
     sql(viewed.dst, """CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
         IF NEW.id % 2 = 0 THEN RETURN NULL; END IF; INSERT INTO base (id) VALUES (NEW.id); RETURN NEW; END$$;
         CREATE TRIGGER f INSTEAD OF INSERT ON joined FOR EACH ROW EXECUTE FUNCTION f()""")  # fmt: skip

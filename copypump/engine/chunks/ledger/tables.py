@@ -12,6 +12,7 @@ from psycopg import sql
 from copypump.errors import CopypumpError, RefusedError, Side
 from copypump.postgres.names import show_name
 from copypump.postgres.session import Session
+from copypump.postgres.translate import DENIED
 
 # "copypump" in ASCII: under this lock two runs do not make the ledger at once.
 MAKING = 0x636F707970756D70
@@ -81,7 +82,7 @@ def make(session: Session, schema: str) -> None:
     try:
         session.together([in_schema(schema, statement) for statement in _TABLES.split(";")])
     except CopypumpError as error:
-        if error.sqlstate != "42501":
+        if error.sqlstate != DENIED:
             raise
         raise RefusedError(
             f"the role may not make the ledger, schema {show_name(schema)}",
