@@ -1,6 +1,6 @@
 """What the user asked for, checked as far as no server is needed.
 
-Imports only errors and the tables of modes and policies, so that help can read it.
+Imports only errors and tables (of modes, policies, splits and limits), so that help can read it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ DEFAULT_BATCH_BYTES = 4 << 20
 DEFAULT_BATCH_ROWS = 65_536
 MAX_BATCH_BYTES = 1 << 30
 
-# A chunk's commit, ledger row and own queries cost some milliseconds; a worker moves this in about a second.
+# A chunk's transaction, ledger row and own queries cost some 50 ms, 1 to 2% of the seconds in which a worker
+# moves so much (`python -m bench jobs`).
 DEFAULT_CHUNK_BYTES = 256 << 20
 DEFAULT_RETRIES = 5
 DEFAULT_LEDGER = "copypump"
@@ -41,6 +42,7 @@ MAX_MAINTENANCE = (1 << 31) - 1 << 10
 AUTO_JOBS = 4  # the most that "auto" chooses: the servers have others to serve
 MAX_JOBS = 256
 WORKERS = ("threads", "processes")
+SPLIT_BY = ("key", "values")  # the splits by a column
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,53}")
 
 # What becomes of the target's triggers while rows land; the first is the default.
@@ -370,6 +372,10 @@ class Options(Struct, frozen=True):
             raise UsageError(f"jobs is {AUTO!r}, or lies between 1 and {MAX_JOBS}")
         if self.split != AUTO and self.split not in SPLITS:
             raise UsageError(f"there is no split {self.split!r}", hint=f"splits: {AUTO}, {', '.join(SPLITS)}")
+        if self.split_by is not None and self.split not in (AUTO, *SPLIT_BY):
+            raise UsageError(f"split_by goes with the splits {' and '.join(SPLIT_BY)}, not with {self.split}")
+        if self.split_by is None and self.split == "values":
+            raise UsageError("the split values needs split_by: the column whose values make the chunks")
         if self.chunk_bytes < 1:
             raise UsageError("chunk_bytes must be positive")
         if self.workers not in WORKERS:

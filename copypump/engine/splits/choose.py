@@ -16,7 +16,7 @@ from copypump.engine.splits.partitions import split_by_partitions
 from copypump.engine.splits.population import stored_in
 from copypump.engine.splits.request import Request, Unfit, megabytes
 from copypump.engine.splits.values import split_by_values
-from copypump.errors import RefusedError, Side, UsageError
+from copypump.errors import RefusedError, Side
 from copypump.postgres.catalog import KINDS
 from copypump.postgres.session import Session
 from copypump.postgres.sizes import is_standby
@@ -60,10 +60,6 @@ def _asked(options: Options) -> str | None:
     """The way that the options name; None where the choice is ours."""
     if options.split == AUTO:
         return None if options.split_by is None else "key"
-    if options.split_by is not None and options.split not in ("key", "values"):
-        raise UsageError(f"split_by goes with the splits key and values, not with {options.split}")
-    if options.split_by is None and options.split == "values":
-        raise UsageError("the split values needs split_by: the column whose values make the chunks")
     return options.split
 
 

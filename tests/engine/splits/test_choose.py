@@ -226,9 +226,9 @@ def test_too_many_values_are_refused(sources: str) -> None:
 
 
 @pytest.mark.parametrize("given", [{"split": "values"}, {"split": "ctid", "split_by": "k"}])
-def test_options_that_do_not_go_together(sources: str, given: dict[str, Any]) -> None:
+def test_options_that_do_not_go_together(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="split_by"):
-        choose(sources, table="keyed", **given)
+        Options.of(table="keyed", **given)
 
 
 def test_every_way_of_the_table_of_splits_is_there() -> None:
