@@ -109,3 +109,4 @@ def finish_landing(
             raise
         report.warnings.append("interrupted while committing, which was too late: everything is there")
     report.status = "done"
+    report.chunks_done = report.chunks

@@ -209,7 +209,6 @@ def _run_whole(
             on_progress(watch.progress(counters, phase=phase))
 
     finish_landing(target, plan.loading, report, show)
-    report.chunks_done = 1
 
 
 def _look_around(plan: Plan, source: Session, target: Session) -> Around:

@@ -69,6 +69,7 @@ class read:  # noqa: N801 - used like a function: with copypump.read(...) as bat
         columns: the columns to read, and
         where: an SQL condition.
         types: Arrow types to decode columns as, by name.
+        on_unrepresentable: what becomes of values without a place in Arrow, as for `pump`.
         batch_rows: the most rows of one batch.
         batch_bytes: about how many wire bytes make one batch.
 

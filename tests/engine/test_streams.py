@@ -508,6 +508,7 @@ def test_whatever_speaks_arrow_lands(database: str, made: str) -> None:
     report = copypump.write(database, "t", OBJECTS[made]())
     assert wire(database, ORDERED) == wire(database, f"SELECT * FROM ({values()}) AS v ORDER BY id")
     assert (report.status, report.rows_read, report.rows_written) == ("done", 1000, 1000)
+    assert (report.chunks, report.chunks_done) == (1, 1)
     assert report.bytes_written == len(wire(database, "TABLE t"))
     assert report.target == "public.t"
     assert report.warnings == []
