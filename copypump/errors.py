@@ -48,7 +48,7 @@ class Side(enum.StrEnum):
 class CopypumpError(Exception):
     """The root of the tree; see the module docstring for what each field holds.
 
-    `rows` counts from 1: of the source's stream while decoding, of the rows sent to the target from then on.
+    `row` counts from 1: of the source's stream while decoding, of the rows sent to the target from then on.
     """
 
     exit_code = ExitCode.DEFECT

@@ -27,8 +27,9 @@ def pump(
 ) -> Report:
     """Move the rows of a table or a query into a table of another server, through a transform.
 
-    Everything is there when this returns, and the target is as it was when it raises (but see
-    `OutcomeUnknownError`).
+    Everything is there when this returns. When it raises, the target is as it was (but see
+    `OutcomeUnknownError`); of a run with a ledger, chunks that are committed stay, and the error's `state`
+    says how many.
 
     Args:
         src: the source: a DSN as libpq takes it; an open, idle psycopg connection, left as it was; or a
@@ -39,8 +40,7 @@ def pump(
         executor: who moves the chunks of a run with several, in place of threads of its own; with
             `workers="processes"` it may be of other processes, on this machine or on others, which reach both
             servers by the same DSNs. It stays open.
-        **options: what to move and how; see `PumpOptions`: table or query, columns, where, into, transform,
-            pythonpath, reads, mode, create, batch_rows, batch_bytes, types.
+        **options: what to move and how: the attributes of `PumpOptions`, which says what each is.
 
     Raises:
         CopypumpError: see `copypump.errors`; its class says whose fault it is, its fields where.

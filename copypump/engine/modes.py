@@ -1,4 +1,4 @@
-"""The one table of load modes: how rows land in the target. Imports nothing, so that help can read it.
+"""The one table of load modes: how rows land in the target. Imports nothing of ours; so help can read it.
 
 A new way to land rows is an entry here, and a function of the same name in `engine.loading.LOADINGS`, which
 decides its statements.

@@ -226,9 +226,10 @@ def drain(uintptr_t pgconn, int interrupt, bytearray data, Py_ssize_t enough, in
           int64_t deadline=0, double pace=0):
     """Take at least `enough` bytes (at most 1 GiB) or `most_rows` messages into `data`, or what there is.
 
-    `interrupt` is a descriptor to poll, or -1; `deadline` is in ns of CLOCK_MONOTONIC, 0 for none. Returns
-    (Status, messages taken, ns waited), and leaves `data` with the bytes taken, whatever the status is. A
-    message that is longer than what room is left comes in parts, and counts with its last one.
+    `interrupt` is a descriptor to poll, or -1; `deadline` is in ns of CLOCK_MONOTONIC, 0 for none; `pace` is
+    what the last call returned, in ns a byte, 0 to wait for no more than comes. Returns (Status, messages
+    taken, ns waited, pace), and leaves `data` with the bytes taken, whatever the status is. A message that is
+    longer than what room is left comes in parts, and counts with its last one.
     """
     cdef Drain d
     cdef int status
