@@ -99,11 +99,12 @@ def _policies(_ctx: click.Context, _param: click.Parameter, values: tuple[str, .
             raise click.BadParameter(f"write one of {', '.join(Policy)}, or COLUMN= and one of them")
         name = identifier(match[1]) if match[1] else ""
         if policies.setdefault(name, match[2]) != match[2]:
-            raise click.BadParameter(f"two policies for {f'the column {name!r}' if name else 'all columns'}")
+            whose = f'the column "{name}"' if name else "all columns"
+            raise click.BadParameter(f"two policies for {whose}")
     return policies
 
 
-class Jobs(click.ParamType[int | str]):
+class Jobs(click.ParamType):  # type: ignore[type-arg] # generic only since click 8.4
     """A number of workers, or `auto`."""
 
     name = "jobs"
