@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from bench.measure import ROOT
 from bench.peers.table import PEERS, Peer, Places, missing, of, version
 from bench.pump import Turns, match
 from bench.readme import renewed
-from bench.scaling import SWEEPS, Sizes, measure
+from bench.scaling import SWEEPS, Sizes, beside, measure
 from bench.servers import Pair, servers
 from bench.workloads import WORKLOADS
 
@@ -106,6 +107,19 @@ def _running(src: str | None, dst: str | None) -> Iterator[Pair]:
         raise click.UsageError(str(error)) from None
 
 
+def _measuring(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the servers and the places of the programs, which options of its own name."""
+
+    @_servers
+    @_pythons
+    @functools.wraps(command)
+    def measured(src: str | None, dst: str | None, pump_python: str, peer_python: str, **words: Any) -> None:
+        with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
+            command(pair, places, **words)
+
+    return measured
+
+
 def teller() -> Callable[[str], None]:
     """What is going on, with the minutes since the start, on standard error."""
     start = time.monotonic()
@@ -123,8 +137,7 @@ def main() -> None:
 
 
 @main.command()
-@_servers
-@_pythons
+@_measuring
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
@@ -141,16 +154,21 @@ def main() -> None:
 @click.option(
     "--workload", "names", type=click.Choice(list(WORKLOADS)), multiple=True, help="Repeatable; all."
 )
-@click.option("--peer", "peers", multiple=True, help="Repeatable; all. `python -m bench peers` lists them.")
+@click.option(
+    "--peer",
+    "peers",
+    type=click.Choice(sorted({peer.name for workload in WORKLOADS.values() for peer in of(workload)})),
+    metavar="NAME",
+    multiple=True,
+    help="Repeatable; all. `python -m bench peers` lists them.",
+)
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Instead of the preset's folder."
 )
 @_charts
 def run(
-    src: str | None,
-    dst: str | None,
-    pump_python: str,
-    peer_python: str,
+    pair: Pair,
+    places: Places,
     preset: str,
     scale: float | None,
     runs: int | None,
@@ -167,9 +185,6 @@ def run(
     turns = Turns(
         chosen.runs if runs is None else runs, chosen.peer_runs if peer_runs is None else peer_runs, timeout
     )
-    known = {peer.name for workload in WORKLOADS.values() for peer in of(workload)}
-    if unknown := sorted(set(peers) - known):
-        raise click.UsageError(f"no such peer: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
 
     def wanted(peer: Peer) -> bool:
         if peers:
@@ -178,13 +193,12 @@ def run(
 
     out = out or chosen.out
     tell, matches = teller(), []
-    with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
-        start, chosen_names = time.monotonic(), names or tuple(WORKLOADS)
-        for at, name in enumerate(chosen_names, start=1):
-            timed = replace(turns, until=start + 60 * chosen.minutes * at / len(chosen_names))
-            matches.append(match(pair, WORKLOADS[name], scale, places, timed, wanted, tell))
-            made = results.gather(pair, places, turns, scale, matches)
-            results.save(made, out / "results.json")  # now, lest a later failure lose it
+    start, chosen_names = time.monotonic(), names or tuple(WORKLOADS)
+    for at, name in enumerate(chosen_names, start=1):
+        timed = replace(turns, until=start + 60 * chosen.minutes * at / len(chosen_names))
+        matches.append(match(pair, WORKLOADS[name], scale, places, timed, wanted, tell))
+        made = results.gather(pair, places, turns, scale, matches)
+        results.save(made, out / "results.json")  # now, lest a later failure lose it
     text = report.everything(made)
     (out / "report.md").write_text(text)
     click.echo(text)
@@ -193,14 +207,13 @@ def run(
 
 
 @main.command()
-@_servers
-@_pythons
+@_measuring
 @click.option(
     "--sweep",
     "names",
     type=click.Choice(list(SWEEPS)),
     multiple=True,
-    help="Repeatable; all. The others stay as the file has them.",
+    help="Repeatable; all. The others stay as the file has them, if they are of the same machine and servers.",
 )
 @click.option("--most-rows", type=int, default=Sizes.most_rows, show_default=True, help="Of the rows sweep.")
 @click.option(
@@ -218,22 +231,12 @@ def run(
 @_out
 @_charts
 def scaling(
-    src: str | None,
-    dst: str | None,
-    pump_python: str,
-    peer_python: str,
-    names: tuple[str, ...],
-    out: Path,
-    charts: bool,
-    **sizes: Any,
+    pair: Pair, places: Places, names: tuple[str, ...], out: Path, charts: bool, **sizes: Any
 ) -> None:
     """Measure how costs grow with rows, batch size, columns and the wire; write scaling.json, .md and the chart."""
-    names = names or tuple(SWEEPS)
-    with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
-        made = measure(pair, places, Sizes(**sizes), names, teller())
-    path = out / "scaling.json"
+    made, path = measure(pair, places, Sizes(**sizes), names or tuple(SWEEPS), teller()), out / "scaling.json"
     if path.exists():
-        made["points"] += [point for point in results.load(path)["points"] if point["sweep"] not in names]
+        made = beside(results.load(path), made)
     results.save(made, path)
     text = scaling_report.everything(made)
     (out / "scaling.md").write_text(text)
@@ -243,8 +246,7 @@ def scaling(
 
 
 @main.command()
-@_servers
-@_pythons
+@_measuring
 @click.option("--scale", type=float, default=0.1, show_default=True, help="1: the workloads' full size.")
 @click.option("--runs", type=int, default=3, show_default=True, help="Counted turns.")
 @click.option(
@@ -252,19 +254,24 @@ def scaling(
 )
 @click.option(
     "--workers",
-    type=click.Choice(many.WORKERS),
+    type=click.Choice([str(number) for number in many.WORKERS]),
     multiple=True,
-    help="Repeatable; all. 1 shows the ledger's cost.",
+    help="Repeatable; all. Without 1, nothing tells the ledger's cost, nor how much faster the others are.",
 )
 @_out
 def jobs(
-    src: str | None, dst: str | None, pump_python: str, peer_python: str, scale: float, runs: int,
-    names: tuple[str, ...], workers: tuple[int, ...], out: Path,
-) -> None:  # fmt: skip
+    pair: Pair,
+    places: Places,
+    scale: float,
+    runs: int,
+    names: tuple[str, ...],
+    workers: tuple[str, ...],
+    out: Path,
+) -> None:
     """Measure many workers beside as many raw pipes, their ledger, and a skewed table; write jobs.json."""
-    sizes = many.Sizes(scale, runs, names or many.WORKLOADS_OF_JOBS, workers or many.WORKERS)
-    with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
-        made = many.measure(pair, places, sizes, teller())
+    counts = tuple(map(int, workers)) or many.WORKERS
+    sizes = many.Sizes(scale, runs, names or many.WORKLOADS_OF_JOBS, counts)
+    made = many.measure(pair, places, sizes, teller())
     results.save(made, out / "jobs.json")
     click.echo("\n".join(many.tables(made)))
 
@@ -285,36 +292,28 @@ def draw(folder: Path) -> None:
 
 
 @main.command()
-@_servers
-@_pythons
+@_measuring
 @click.option("--peer", "peers", type=click.Choice(DECODING), multiple=True, help="Repeatable; all.")
 @_out
-def exact(
-    src: str | None, dst: str | None, pump_python: str, peer_python: str, peers: tuple[str, ...], out: Path
-) -> None:
+def exact(pair: Pair, places: Places, peers: tuple[str, ...], out: Path) -> None:
     """Find out what arrives of values in the corners of their types; write exact.json."""
-    with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
-        made = exactness.measure(pair, places, peers, teller())
+    made = exactness.measure(pair, places, peers, teller())
     results.save(made, out / "exact.json")
     click.echo(report.exactness(made))
 
 
 @main.command()
-@_servers
-@_pythons
+@_measuring
 @click.option(
     "--scale", type=float, default=0.05, show_default=True, help="Of the people whose first is awaited."
 )
 @click.option("--runs", type=int, default=5, show_default=True, help="Counted turns.")
 @_out
-def start(
-    src: str | None, dst: str | None, pump_python: str, peer_python: str, scale: float, runs: int, out: Path
-) -> None:
+def start(pair: Pair, places: Places, scale: float, runs: int, out: Path) -> None:
     """Measure how soon help and the first row are there, and the CPU of a start; write start.json."""
     from bench import start as soon
 
-    with _running(src, dst) as pair, _places(pump_python, peer_python) as places:
-        made = soon.measure(pair, places, scale, runs, teller())
+    made = soon.measure(pair, places, scale, runs, teller())
     results.save(made, out / "start.json")
     click.echo(report.started(made))
 

@@ -35,7 +35,6 @@ WORKLOADS_OF_JOBS = ("W1", "W2")
 
 # Each costs a raw pipe the start of two psql.
 RANGES = 16
-BLOCK = 8192
 
 # What a chunk costs by itself shows where the same rows go in many more of them.
 SMALL = "many chunks"
@@ -119,8 +118,14 @@ def _side_by_side(
                     chunks[name] = copypump.status(RUN, pair.dst).state.chunks
         _forget(pair)
         table = f"{SCHEMA}.{workload.table}"
-        return {"name": workload.name, "rows": making.count(source, table), "bytes": _bytes(source, table),
-                "chunks": chunks, "seconds": seconds}  # fmt: skip
+        size, _ = _size(source, table)
+        return {
+            "name": workload.name,
+            "rows": making.count(source, table),
+            "bytes": size,
+            "chunks": chunks,
+            "seconds": seconds,
+        }
 
 
 def _check(source: Connection, target: Connection, workload: Workload, landing: str) -> None:
@@ -188,16 +193,22 @@ def _psql(dsn: str) -> list[str]:
     return ["psql", uri(dsn), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c"]
 
 
-def _bytes(source: Connection, table: str) -> int:
-    row = execute(source, f"SELECT pg_relation_size('{table}')").fetchone()
+def _size(source: Connection, table: str) -> tuple[int, int]:
+    """Bytes and blocks of a table."""
+    row = execute(
+        source,
+        f"SELECT pg_relation_size('{table}'), pg_relation_size('{table}') / current_setting('block_size')::int",
+    ).fetchone()
     assert row is not None
-    assert isinstance(row[0], int)
-    return row[0]
+    size, blocks = row
+    assert isinstance(size, int)
+    assert isinstance(blocks, int)
+    return size, blocks
 
 
 def _ranges(source: Connection, table: str) -> list[str]:
     """Equal stretches of the table's blocks, the last one open."""
-    blocks = _bytes(source, table) // BLOCK
+    _, blocks = _size(source, table)
     cuts = [blocks * part // RANGES for part in range(RANGES)]
     below = [*(f" AND ctid < '({cut},0)'" for cut in cuts[1:]), ""]
     return [f"ctid >= '({cut},0)'{end}" for cut, end in zip(cuts, below, strict=True)]
@@ -273,33 +284,39 @@ def tables(made: dict[str, Any]) -> Iterator[str]:
     yield "| workload | jobs | copypump | raw pipes | ratio | copypump: to jobs 1 | raw: to one pipe |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for each in made["jobs"]:
-        for workers in (workers for workers in WORKERS if f"raw {workers}" in each["seconds"]):
-            ours, raw = each["seconds"][f"copypump {workers}"], each["seconds"][f"raw {workers}"]
-            ratios = [
-                _ratio(ours, raw),
-                _ratio(ours, each["seconds"]["copypump 1"]),
-                _ratio(raw, each["seconds"]["raw 1"]),
+        seconds = each["seconds"]
+        for workers in (number for number in WORKERS if f"raw {number}" in seconds):
+            ours, raw = seconds[f"copypump {workers}"], seconds[f"raw {workers}"]
+            to_one = [
+                f"{_ratio(many, seconds[one]):.2f}" if one in seconds else ""
+                for many, one in ((ours, "copypump 1"), (raw, "raw 1"))
             ]
-            cells = [each["name"], workers, spread(ours), spread(raw), *(f"{ratio:.2f}" for ratio in ratios)]
+            cells = [each["name"], workers, spread(ours), spread(raw), f"{_ratio(ours, raw):.2f}", *to_one]
             yield f"| {' | '.join(map(str, cells))} |"
-    yield ""
-    yield from ledger(made)
-    if not made["skew"]:
-        return
+    yield from _ledger([each for each in made["jobs"] if SMALL in each["seconds"]])
+    if made["skew"]:
+        yield from _skewed(made["skew"])
+
+
+def _skewed(skew: list[dict[str, Any]]) -> Iterator[str]:
+    """The table of how evenly the workers are busy."""
     yield ""
     yield "| skewed table | chunks | busy seconds of each worker | longest / mean |"
     yield "| --- | --- | --- | --- |"
-    for each in made["skew"]:
+    for each in skew:
         busy = ", ".join(f"{seconds:.2f}" for seconds in each["busy"])
         yield f"| {each['workers']} workers | {each['chunks']} | {busy} | {each['ratio']:.2f} |"
 
 
-def ledger(made: dict[str, Any]) -> Iterator[str]:
+def _ledger(jobs: list[dict[str, Any]]) -> Iterator[str]:
     """The table of what its transaction, ledger row and queries cost a chunk, by the chunks that a run has more."""
+    if not jobs:
+        return
+    yield ""
     default = f"{DEFAULT_CHUNK_BYTES >> 20} MB"
     yield f"| workload | rows | chunks | seconds | chunks | seconds | a chunk costs | share of one of {default} |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
-    for each in made["jobs"]:
+    for each in jobs:
         few, many = each["seconds"]["copypump 1"], each["seconds"][SMALL]
         less, more = each["chunks"]["copypump 1"], each["chunks"][SMALL]
         cost = median(other - one for one, other in zip(few, many, strict=True)) / max(1, more - less)

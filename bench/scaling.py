@@ -88,6 +88,14 @@ def measure(pair: Pair, places: Places, sizes: Sizes, sweeps: Sequence[str], tel
     return {**scene(pair, places), "points": [asdict(point) for point in points]}
 
 
+def beside(before: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
+    """What was measured now, with the sweeps of an earlier file that were not, if the same was measured."""
+    if any(before[what] != made[what] for what in ("machine", "source", "target", "environment")):
+        return made
+    now = {point["sweep"] for point in made["points"]}
+    return made | {"points": made["points"] + [each for each in before["points"] if each["sweep"] not in now]}
+
+
 class Course:
     """What every sweep needs: both sides, and a way to run over them."""
 

@@ -79,12 +79,17 @@ def test_arrow(pair: Pair, tmp_path: Path) -> None:
 
 
 def test_jobs(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "WORKLOADS_OF_JOBS", ("W1",))
     monkeypatch.setattr(jobs, "RANGES", 2)
     words = ["--src", pair.src, "--dst", pair.dst, "--scale", "0.0002", "--runs", "1", "--out", str(tmp_path)]
-    done = bench("jobs", *words)
-    assert [each["name"] for each in load(tmp_path / "jobs.json")["jobs"]] == ["W1"]
+    done = bench("jobs", *words, "--workload", "W1", "--workers", "1", "--workers", "4")
+    made = load(tmp_path / "jobs.json")
+    assert [each["name"] for each in made["jobs"]] == ["W1"]
+    assert "| W1 | 2,000 |" in done.stdout
     assert "| 4 workers |" in done.stdout
+    del made["jobs"][0]["seconds"]["copypump 1"], made["jobs"][0]["seconds"]["raw 1"]
+    del made["jobs"][0]["seconds"][jobs.SMALL]
+    (four,) = [line for line in jobs.tables(made) if line.startswith("| W1 |")]  # as without one worker
+    assert four.endswith(" |  |  |")
 
 
 def test_indexes(pair: Pair) -> None:

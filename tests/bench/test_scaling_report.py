@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.scaling import beside
 from bench.scaling_report import everything, sentences
 from tests.bench.example import SCALED
 
@@ -35,3 +36,11 @@ def test_the_report_has_a_table_for_each_sweep() -> None:
     ]  # fmt: skip
     assert "| 2 MB | copypump | 100 |" in text
     assert text.count("psql \\| psql") == 6
+
+
+def test_other_sweeps_stay_where_the_same_machine_measured_them() -> None:
+    columns = [each for each in SCALED["points"] if each["sweep"] == "columns"]
+    made = {**SCALED, "points": columns}
+    joined = beside(SCALED, made)["points"]
+    assert sorted(map(str, joined)) == sorted(map(str, SCALED["points"]))
+    assert beside({**SCALED, "machine": "another"}, made)["points"] == columns
