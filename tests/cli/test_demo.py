@@ -49,7 +49,6 @@ def left_behind(temporary: Path) -> list[str]:
 
 def test_the_demo(temporary: Path) -> None:
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in temporary.parents}
-    start = time.monotonic()
     done = subprocess.run(
         WORDS,
         env=environment(TMPDIR=str(temporary)),
@@ -59,7 +58,6 @@ def test_the_demo(temporary: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - start < 60
     assert done.stdout.count("rows arrived as the source's own SQL has them") == len(demo.SCENARIOS) > 0
     for scenario in demo.SCENARIOS:
         assert scenario.title in done.stdout

@@ -201,10 +201,8 @@ def test_a_signal_while_waiting_for_a_lock(
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        start = time.monotonic()
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
-        assert time.monotonic() - start < 10
+        out, err = process.communicate(timeout=10)
     assert process.returncode == code, err
     assert not out
     assert err.startswith("error: ")
@@ -214,7 +212,7 @@ def test_a_signal_while_waiting_for_a_lock(
 
 
 def test_a_start_loads_only_what_the_run_needs(pair: Pair, job: list[str], tmp_path: Path) -> None:
-    # What each of these would cost stands in bench/start.py's figures, where time is measured.
+    # How soon it is at work is measured by bench/start.py; each of these would make that later.
     words = [*job, "--table", "people", "--where", "false", "--create", "--into", "e"]
     code = "import sys\nfrom copypump.cli import main\nmain(sys.argv[1:], standalone_mode=False)\nprint(*sys.modules)"
     done = subprocess.run(

@@ -484,9 +484,7 @@ def started(filled: Pair, tmp_path: Path) -> Iterator[Callable[..., subprocess.P
 def ended(process: subprocess.Popen[str], number: int) -> tuple[int, str]:
     """Send the signal; exit code and stderr, within the promised 10 seconds."""
     process.send_signal(number)
-    begun = time.monotonic()
-    _, stderr = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 10
+    _, stderr = process.communicate(timeout=10)
     return process.returncode, stderr
 
 

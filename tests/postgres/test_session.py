@@ -214,8 +214,7 @@ def test_hanging_up_twice_does_no_harm(database):
 
 def test_a_killed_session_says_so(source_session, pg15):
     pid = source_session.backend_pid()
-    sql(pg15.dsn(), "SELECT pg_terminate_backend(%s)", [pid])
-    time.sleep(0.1)
+    sql(pg15.dsn(), "SELECT pg_terminate_backend(%s, 5000)", [pid])  # which waits for its end
     with pytest.raises(SourceError, match=r"terminating connection|connection was lost"):
         source_session.execute("SELECT 1")
     assert not source_session.rollback()

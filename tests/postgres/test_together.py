@@ -1,7 +1,5 @@
 """Statements that are sent together: in order, none after a failure, ended like any other."""
 
-import time
-
 import psycopg
 import pytest
 from psycopg import pq
@@ -115,8 +113,7 @@ def test_the_server_ends_the_session(session, database):
 
 
 def test_a_session_that_is_gone(session, database):
-    sql(database, "SELECT pg_terminate_backend(%s)", [session.backend_pid()])
-    time.sleep(0.2)
+    sql(database, "SELECT pg_terminate_backend(%s, 5000)", [session.backend_pid()])  # which waits for its end
     with pytest.raises(TargetError) as caught:
         session.together(["SELECT 1", "SELECT 2"])
     assert caught.value.sqlstate == "57P01" or caught.value.lost

@@ -240,11 +240,9 @@ def test_a_task_that_is_cancelled(example: Pair, jobs: int) -> None:
         task = asyncio.create_task(job)
         while not begun:
             await asyncio.sleep(0.02)
-        start = time.monotonic()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - start < 10
 
     asyncio.run(cancelled())
     [(count,)] = sql(example.dst, "SELECT count(*) FROM people")
@@ -282,6 +280,7 @@ def test_reading_that_is_cancelled_as_it_begins(example: Pair) -> None:
     asyncio.run(asyncio.wait_for(cancelled(), 30))
 
 
+@pytest.mark.timeout(60)
 def test_reading_that_is_cancelled(example: Pair) -> None:
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 
@@ -299,6 +298,4 @@ def test_reading_that_is_cancelled(example: Pair) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    start = time.monotonic()
     asyncio.run(cancelled())
-    assert time.monotonic() - start < 20

@@ -354,13 +354,12 @@ def when_asleep(server: Server, do: Callable[[], object]) -> threading.Thread:
     return thread
 
 
+@pytest.mark.timeout(60)
 def test_ctrl_c_while_the_target_casts(pair: Pair, pg16: Server) -> None:
     slow(pair)
     thread = when_asleep(pg16, lambda: os.kill(os.getpid(), signal.SIGINT))
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         copypump.pump(pair.src, pair.dst, table="t", types={"net": "text"})
-    assert time.monotonic() - began < 30
     thread.join()
     assert sql(pair.dst, "SELECT count(*) FROM t") == [(0,)]
 

@@ -6,10 +6,12 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from copypump.engine.pipeline import turns as turns_module
 from copypump.engine.pipeline.turns import Turns
 from copypump.postgres.interrupt import Aborted
 
@@ -102,15 +104,16 @@ def test_abort_wakes_all_who_wait_and_lets_nobody_in(
             call.result(5)
 
 
-def test_idle_is_the_time_without_a_block() -> None:
+def test_idle_is_the_time_without_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(turns_module, "time", SimpleNamespace(perf_counter=lambda: now))
     turns = Turns(2)
     turns.enter(0, 0)
-    time.sleep(STILL)  # at work
+    now += 7  # at work
     turns.leave(0)
     turns.enter(0, 1)
-    assert turns.idle[0] < STILL
+    assert turns.idle == [0, 0]
     turns.leave(0)
-    time.sleep(STILL)
+    now += 3
     turns.enter(0, 2)
-    assert turns.idle[0] >= STILL
-    assert turns.idle[1] == 0
+    assert turns.idle == [3, 0]
