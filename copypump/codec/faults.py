@@ -107,6 +107,8 @@ class Found(Exception):  # noqa: N818 - carries a fault from a native loop to wh
                 message += f", expected {self._width}"
             return DecodeError(where + message, column=column, row=row)
         text, choice = UNREPRESENTABLE[self.fault]
+        if self.fault is Fault.INFINITE and types.pg_type(self._column).kernel is not types.Kernel.NUMERIC:
+            choice = "text"  # no other Arrow type holds a date or a timestamp; the source's own text does
         ways = "null|keep" if self.fault in KEPT else "null"
         # Only a column as a whole can be read as another type.
         choice = "opaque" if self.within else choice

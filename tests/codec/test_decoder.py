@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from copypump.codec import faults, types
 from copypump.codec.decoder import ROW_INDEX, Decoder
 from copypump.codec.faults import Fault
+from copypump.codec.policy import Policy
 from copypump.codec.spelling import parse_arrow_type
 from copypump.errors import DecodeError, RefusedError, UnrepresentableError
 from tests.codec import reference_decoder as reference
@@ -248,6 +249,17 @@ def test_values_that_arrow_cannot_hold(name: str, typmod: int, field: bytes, mes
     assert caught.value.hint.startswith(f"--type c={hint}, or --on-unrepresentable c=null")
     assert (caught.value.column, caught.value.row, caught.value.exit_code) == ("c", 3, 6)
     assert reference.plain(decode(column(name, typmod), [field], parse_arrow_type(hint)))
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("date", struct.pack(">i", 2**31 - 1)), ("timestamp", struct.pack(">q", -(2**63)))]
+)
+def test_an_infinite_moment_that_shall_be_an_error(name: str, field: bytes) -> None:
+    decoder = Decoder([column(name)], policies={"c": Policy.ERROR})
+    [block] = blocks([stream([[field]])], 1, batch_rows=1)
+    with pytest.raises(UnrepresentableError, match=f"an infinite {name} does not fit") as caught:
+        decoder.decode(block)
+    assert caught.value.hint == "--type c=text, or --on-unrepresentable c=null|keep"
 
 
 def test_the_last_timestamps_before_infinity() -> None:
