@@ -29,6 +29,19 @@ class Retry(enum.Enum):
         return member
 
 
+# What stops a run, by SQLSTATE, with what the user can do about it before the resume.
+STOPPING: dict[str, str] = {
+    "53100": "free space on the server's disk, then resume",  # disk_full
+    "53400": "raise the limit that the server names, then resume",  # configuration_limit_exceeded
+    # read_only_sql_transaction
+    "25006": "after a failover, name the new primary (target_session_attrs=read-write finds it), then resume",
+    "57014": "see who cancelled it, or raise statement_timeout there, then resume",  # query_canceled
+    "25P03": "raise idle_in_transaction_session_timeout there, then resume",
+    "25P04": "raise transaction_timeout there, then resume",
+    "57P04": "the database was dropped: resume once it is back",  # database_dropped
+    "57P05": "raise idle_session_timeout there, then resume",
+}
+
 # By SQLSTATE; what is not here is fatal. Classes 22, 23, 28 and 42 are, and so are 22P03 and 22P04, which
 # mean a defect of ours.
 RETRIES: dict[str, Retry] = {
@@ -47,14 +60,7 @@ RETRIES: dict[str, Retry] = {
     "08007": Retry.AGAIN,  # transaction_resolution_unknown: the ledger knows
     "40003": Retry.AGAIN,  # statement_completion_unknown: likewise
     "53200": Retry.ONCE,  # out_of_memory
-    "53100": Retry.STOP,  # disk_full
-    "53400": Retry.STOP,  # configuration_limit_exceeded
-    "25006": Retry.STOP,  # read_only_sql_transaction: a failover to a standby
-    "57014": Retry.STOP,  # query_canceled
-    "25P03": Retry.STOP,  # idle_in_transaction_session_timeout
-    "25P04": Retry.STOP,  # transaction_timeout
-    "57P04": Retry.STOP,  # database_dropped
-    "57P05": Retry.STOP,  # idle_session_timeout
+    **dict.fromkeys(STOPPING, Retry.STOP),
 }
 
 

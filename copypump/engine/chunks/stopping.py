@@ -7,7 +7,7 @@ import time
 from concurrent.futures import BrokenExecutor
 
 from copypump.engine.chunks.ledger import Ledger, Superseded
-from copypump.engine.chunks.retries import Retry, classify
+from copypump.engine.chunks.retries import STOPPING, Retry, classify
 from copypump.engine.chunks.sessions import SnapshotLost
 from copypump.errors import CopypumpError, Side, StoppedError, interruption
 from copypump.postgres.commit import commit
@@ -42,7 +42,7 @@ def told(error: BaseException) -> BaseException:
             column=error.column,
             row=error.row,
             sqlstate=error.sqlstate,
-            hint=error.hint,
+            hint=error.hint or STOPPING.get(error.sqlstate or ""),
         )
         stopped.lost, stopped.chunk = error.lost, error.chunk
         return stopped

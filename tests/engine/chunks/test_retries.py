@@ -36,6 +36,9 @@ def test_every_class_of_the_table(pair: Pair) -> None:
         assert failures(pair) == tries, state
         assert (raised.value.sqlstate, raised.value.report.retries) == (state, tries - 1)
         assert raised.value.exit_code == (5 if meaning is Retry.FATAL else 9)
+        if meaning is Retry.STOP:
+            assert raised.value.hint
+            assert "resume" in raised.value.hint
         [run] = copypump.runs(pair.dst)
         assert (run.status, run.chunks_done) == ("failed" if meaning is Retry.FATAL else "stopped", 0), state
         assert sql(pair.dst, "SELECT count(*) FROM people") == [(0,)]
