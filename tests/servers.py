@@ -17,17 +17,17 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql as compose
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 # The leak check looks for the application name of the product's sessions; these are the tests' own.
 TEST_APPLICATION = "test fixture"
@@ -54,15 +54,58 @@ BEGIN
     END LOOP;
     CREATE SCHEMA public AUTHORIZATION pg_database_owner;
     GRANT USAGE ON SCHEMA public TO PUBLIC;
-    EXECUTE format('ALTER DATABASE %I RESET ALL', current_database());
 END $$"""
+
+# Whether somebody else is in a database, or it has settings or privileges of its own.
+_IN_USE = """
+SELECT EXISTS (SELECT FROM pg_stat_activity
+                WHERE datname = %(name)s AND (application_name, state) IS DISTINCT FROM (%(ours)s, 'idle'))
+    OR EXISTS (SELECT FROM pg_database LEFT JOIN pg_db_role_setting ON setdatabase = pg_database.oid
+                WHERE datname = %(name)s AND (setdatabase IS NOT NULL OR datacl IS NOT NULL))"""
+
+# Sessions of the tests' own that are at rest, by their DSN: to open one costs 10 ms.
+_resting: defaultdict[str, list[psycopg.Connection]] = defaultdict(list)
+
+# Statements after which a new session is another than one that was at rest.
+_SETTING = re.compile(r"ALTER (?:DATABASE|ROLE|SYSTEM)\b|\bset_config\b|(?:^|;)\s*SET\s", re.IGNORECASE)
+
+
+def _open(dsn: str) -> psycopg.Connection:
+    with contextlib.suppress(IndexError):  # none is at rest
+        while is_lost(found := _resting[dsn].pop()):  # with a server that a test stopped
+            found.close()
+        return found
+    return psycopg.connect(dsn, autocommit=True, application_name=TEST_APPLICATION, prepare_threshold=None)
+
+
+@contextlib.contextmanager
+def session(dsn: str) -> Iterator[psycopg.Connection]:
+    """A session of the tests' own, in autocommit, which nobody else uses meanwhile; leave it as it was."""
+    found = _open(dsn)
+    try:
+        yield found
+    except BaseException:
+        found.close()
+        raise
+    _resting[dsn].append(found)
+
+
+def end_resting(dbname: str | None = None, but: str = "") -> None:
+    """Close the sessions that are at rest, in all databases or in one, but those of a DSN."""
+    for dsn, sessions in list(_resting.items()):
+        if dsn != but and dbname in (None, conninfo_to_dict(dsn).get("dbname")):
+            while sessions:
+                sessions.pop().close()
 
 
 def sql(dsn: str, query: str, params: Any = None) -> list[tuple[Any, ...]]:
-    """Run a query in a session of its own; return the rows, if it has any."""
-    with psycopg.connect(dsn, autocommit=True, application_name=TEST_APPLICATION) as connection:
+    """Run a query in a session that nobody else uses; return the rows, if it has any."""
+    with session(dsn) as connection:
         cursor = connection.execute(query.encode(), params)
-        return cursor.fetchall() if cursor.description else []
+        rows = cursor.fetchall() if cursor.description else []
+    if _SETTING.search(query):
+        end_resting()
+    return rows
 
 
 def is_lost(connection: psycopg.Connection) -> bool:
@@ -93,21 +136,6 @@ class Server(ABC):
 
     def __init__(self) -> None:
         self._clean: list[str] = []
-        self._asks = threading.Lock()
-        self._asking: psycopg.Connection | None = None
-
-    def _ask(self, query: str, params: Any = None) -> list[tuple[Any, ...]]:
-        """As `sql()`, in a session that is kept: what is asked after each test would else cost 10 ms."""
-        with self._asks:
-            if self._asking is not None and is_lost(self._asking):  # with a server that a test stopped
-                self._asking.close()
-            if self._asking is None or self._asking.closed:
-                self._asking = psycopg.connect(self.dsn(), autocommit=True, application_name=TEST_APPLICATION)
-            return self._asking.execute(query.encode(), params).fetchall()
-
-    def _stop_asking(self) -> None:
-        if self._asking is not None:
-            self._asking.close()
 
     @contextlib.contextmanager
     def fresh_database(self, options: str = "") -> Iterator[str]:
@@ -129,31 +157,31 @@ class Server(ABC):
             if reusable:
                 self._clean.append(name)
             else:
+                end_resting(name)
                 self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _empty(self, name: str) -> bool:
-        """Make a database as template0 is; whether nobody else is in it."""
-        [(others,)] = self._ask("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [name])
-        if others:
+        """Make a database as template0 is, where that can be done; whether it is."""
+        if sql(self.dsn(), _IN_USE, {"name": name, "ours": TEST_APPLICATION}) == [(True,)]:
             return False
+        end_resting(name, but=self.dsn(name))  # a role of theirs may go, and come again as another
         sql(self.dsn(name), _EMPTY)
         return True
 
     def execute(self, statement: str) -> None:
         """Run a statement of the tests' own as the superuser."""
-        with psycopg.connect(self.dsn(), autocommit=True, application_name=TEST_APPLICATION) as connection:
-            connection.execute(statement.encode())
+        sql(self.dsn(), statement)
 
     def sessions(self, dbname: str | None = None) -> list[tuple[Any, ...]]:
         """Return (pid, state, wait_event, query) of the product's sessions."""
         query = """SELECT pid, state, wait_event, query FROM pg_stat_activity
                     WHERE application_name LIKE 'copypump%%' AND (%(db)s::text IS NULL OR datname = %(db)s)"""
-        return self._ask(query, {"db": dbname})
+        return sql(self.dsn(), query, {"db": dbname})
 
     def answers(self) -> bool:
         """Whether it takes connections."""
         try:
-            self.execute("SELECT 1")
+            psycopg.connect(self.dsn(), application_name=TEST_APPLICATION).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -163,13 +191,13 @@ class Server(ABC):
         deadline = time.monotonic() + patience
         while leaked := self.sessions(dbname):
             assert time.monotonic() < deadline, f"sessions left on PostgreSQL {self.version}: {leaked}"
-            time.sleep(0.05)
+            time.sleep(0.005)  # a backend is gone a few milliseconds after its client
 
     def kill_sessions(self, dbname: str) -> int:
         """Terminate the product's backends in a database; return how many there were."""
         pids = [row[0] for row in self.sessions(dbname)]
         for pid in pids:
-            self._ask("SELECT pg_terminate_backend(%s)", [pid])
+            sql(self.dsn(), "SELECT pg_terminate_backend(%s)", [pid])
         return len(pids)
 
 
@@ -296,7 +324,7 @@ class SystemServer(Server):
         self._run("pg_ctl", "-D", self._home / "data", "-m", "fast", "-w", "stop")
 
     def stop(self) -> None:
-        self._stop_asking()
+        end_resting()
         if (self._home / "data" / "postmaster.pid").exists():
             self.shut_down()
         shutil.rmtree(self._home)
@@ -400,7 +428,7 @@ class WheelServer(Server):
         return (self._home / "data" / "log").read_text()
 
     def stop(self) -> None:
-        self._stop_asking()
+        end_resting()
         self._server.cleanup()
         shutil.rmtree(self._home)
 

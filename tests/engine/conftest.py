@@ -6,13 +6,12 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from tests.conftest import Pair
-from tests.servers import Server, sql
+from tests.servers import Server, session, sql
 
 PEOPLE = """CREATE TABLE people (id bigint NOT NULL, name text, age int, salary float8)"""
 AFTER_TAX = """CREATE TABLE people (id bigint NOT NULL, name text, age int, salary_after_tax float8)"""
@@ -29,8 +28,8 @@ def in_turn(cases: Iterable[Any]) -> list[tuple[str, Any]]:
 
 def wire(dsn: str, query: str) -> bytes:
     """A query's result as COPY BINARY sends it."""
-    with psycopg.connect(dsn, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute("SET row_security = off")
+    with session(dsn) as connection, connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL row_security = off")
         with cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy:
             return b"".join(bytes(data) for data in copy)
 
