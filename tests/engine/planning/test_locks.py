@@ -32,11 +32,12 @@ CREATE TRIGGER quiet AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION nothi
 EMPTY = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8 + b"\xff\xff"
 
 # Every table that a session holds a lock on: its oid, its name, the lock.
+# Of relations alone: who makes a table longer holds EXCLUSIVE for a moment, of another kind (locktype extend).
 HELD = """
 SELECT c.oid::int, quote_ident(n.nspname) || '.' || quote_ident(c.relname), upper(regexp_replace(
          regexp_replace(l.mode, 'Lock$', ''), '(?<=[a-z])(?=[A-Z])', ' ', 'g'))
   FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_namespace AS n ON n.oid = c.relnamespace
- WHERE l.pid = ANY(%s) AND l.granted AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+ WHERE l.pid = ANY(%s) AND l.locktype = 'relation' AND l.granted AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
    AND n.nspname !~ '^pg_|^information_schema$|^copypump$' AND c.relname !~ '^copypump_'"""
 
 MANY = {"jobs": 2, "chunk_bytes": 40_000, "run_id": "r"}
