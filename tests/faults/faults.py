@@ -13,7 +13,7 @@ from tests.faults.scene import Process, Scene
 from tests.faults.ways import Way
 from tests.proxy import Action
 from tests.proxy import Fault as Break
-from tests.servers import sql
+from tests.servers import is_lost, session, sql
 
 # The exit codes that are documented (see errors.ExitCode).
 REFUSED, SOURCE, TARGET, UNKNOWN, STOPPED = 3, 4, 5, 8, 9
@@ -151,11 +151,14 @@ def terminate_all_of_the_target(scene: Scene, _process: Process) -> Hit:
 
 
 def _kill_backend(scene: Scene, process: Process, side: str, what: str = "workers") -> Hit:
-    """SIGKILL of one backend: the server restarts all of itself."""
+    """SIGKILL of one backend: the server restarts all of itself, a moment after."""
     pids = scene.met(side, what, process)[:1]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    scene.let_go()
+    with session(scene.servers[side].dsn()) as witness:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        scene.let_go()
+        if pids:
+            wait_until(lambda: is_lost(witness), "the server does not notice", pause=0.002)
     return lambda: bool(pids)
 
 

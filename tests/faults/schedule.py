@@ -131,8 +131,9 @@ class _Story:
             proxy.fault = None
         scene.wait_for_servers()
         codes = {scene.way.done}.union(*(fault.codes for fault, _ in suffered))
-        if suffered and (not scene.committed() or "the target is as it was before" in said):
-            codes |= {SOURCE, TARGET}  # there was no ledger yet to resume it by, or it was still planning
+        # There was no ledger yet to resume it by, or the run, or its resume, was still planning.
+        if suffered and (not scene.committed() or "is as it was before" in said):
+            codes |= {SOURCE, TARGET}
         assert code in codes, (
             f"after {', '.join(fault.name for fault, _ in suffered)} it ended with {code}: {said}"
         )
