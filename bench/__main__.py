@@ -108,7 +108,7 @@ def _running(src: str | None, dst: str | None) -> Iterator[Pair]:
 
 
 def _measuring(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the servers and the places of the programs, which options of its own name."""
+    """Give a command both servers and the places of the programs, by options that all such commands have."""
 
     @_servers
     @_pythons
